@@ -1,0 +1,239 @@
+"""The command line: data goes to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from ebm_tf import __version__
+from ebm_tf.errors import EBMError
+
+# Luigi and whatever stands on it is imported inside the commands, so that --help answers at once.
+
+PIPE_WIDTH = 250
+
+app = typer.Typer(
+    help="Energy-based models, from data to Fréchet distance.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+# Into a pipe or a file, tables are not folded to a terminal's width.
+data = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+messages = Console(stderr=True)
+
+TASK = typer.Option(..., "--task", "-t", help="Task to run, with all that it needs; `plan` lists them.")
+PLANNED_TASK = typer.Option("Report", "--task", "-t", help="Task to plan; Report stands on all others.")
+CONFIG = typer.Option("digits", "--config", "-c", help="YAML file, or the name of a shipped config.")
+SET = typer.Option(
+    [], "--set", "-s", metavar="KEY=VALUE", help="Change a setting: langevin.steps=60. Repeatable."
+)
+ROOT = typer.Option(Path(), "--root", help="Folder that artifacts/ and runs/ are kept in.")
+FORCE = typer.Option([], "--force", metavar="TASK", help="Rebuild this task even if it is there. Repeatable.")
+JSON = typer.Option(False, "--json", help="Print one JSON object instead of tables.")
+DEBUG = typer.Option(False, "--debug", help="Show tracebacks and Luigi's log.")
+WORKERS = typer.Option(1, "--workers", min=1, max=64, help="Tasks at the same time.")
+SCHEDULER = typer.Option("local", "--scheduler", metavar="local|HOST:PORT", help="Luigi's scheduler.")
+
+
+@app.command()
+def run(
+    task: str = TASK,
+    config: str = CONFIG,
+    settings: list[str] = SET,
+    root: Path = ROOT,
+    workers: int = WORKERS,
+    scheduler: str = SCHEDULER,
+    force: list[str] = FORCE,
+    as_json: bool = JSON,
+    debug: bool = DEBUG,
+) -> None:
+    """Run a task with all that it needs; what is there already is reused."""
+    with errors_as_lines(task, as_json, debug):
+        from ebm_tf.config import load_experiment
+        from pipelines.display import show_outcome
+        from pipelines.runner import Request, execute
+        from pipelines.watching import Watcher
+
+        experiment = load_experiment(config, settings)
+        request = Request(task, experiment, root.absolute(), force, workers, scheduler, debug)
+        outcome = execute(request, lambda journal: Watcher(journal, messages))
+        if as_json:
+            print_json({**asdict(outcome), "artifact": outcome.artifact, "log": outcome.log})
+        else:
+            show_outcome(outcome, data, messages)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def plan(
+    task: str = PLANNED_TASK,
+    config: str = CONFIG,
+    settings: list[str] = SET,
+    root: Path = ROOT,
+    force: list[str] = FORCE,
+    as_json: bool = JSON,
+    debug: bool = DEBUG,
+) -> None:
+    """Say what a run would reuse and what it would run, and why; nothing is written."""
+    with errors_as_lines(task, as_json, debug):
+        from ebm_tf.config import load_experiment
+        from pipelines import inspect
+        from pipelines.display import table
+        from pipelines.tasks import task_named
+
+        root_task = task_named(task).of(load_experiment(config, settings), root)
+        rows = inspect.plan(root_task, [task_named(name).name() for name in force])
+        if as_json:
+            print_json(
+                {"status": "done", "exit_code": 0, "task": task, "tasks": [row._asdict() for row in rows]}
+            )
+        else:
+            cells = [(row.task, row.fingerprint[:16], row.state, row.reason) for row in rows]
+            data.print(table(("task", "fingerprint", "state", "reason"), cells))
+
+
+@app.command()
+def status(
+    config: str = CONFIG,
+    settings: list[str] = SET,
+    root: Path = ROOT,
+    as_json: bool = JSON,
+    debug: bool = DEBUG,
+) -> None:
+    """Show the artifacts of an experiment: whole, missing, damaged, stale or in work."""
+    with errors_as_lines(None, as_json, debug):
+        from ebm_tf.config import load_experiment
+        from pipelines import inspect
+        from pipelines.display import table
+
+        rows = inspect.status(load_experiment(config, settings), root)
+        if as_json:
+            print_json({"status": "done", "exit_code": 0, "tasks": [row._asdict() for row in rows]})
+        else:
+            cells = [
+                (row.task, row.fingerprint[:16], row.state, f"{row.bytes / 1024:.0f}", row.finished, row.note)
+                for row in rows
+            ]
+            data.print(table(("task", "fingerprint", "state", "KiB", "finished", "note"), cells))
+
+
+@app.command()
+def configs(
+    name: str = typer.Argument("", help="Config to show whole."),
+    as_json: bool = JSON,
+    debug: bool = DEBUG,
+) -> None:
+    """List the shipped configs, or every setting of one."""
+    with errors_as_lines(None, as_json, debug):
+        from ebm_tf.config import (
+            available_configs,
+            config_headline,
+            describe_settings,
+            load_experiment,
+        )
+        from pipelines.display import table
+
+        if not name:
+            found = {known: config_headline(path) for known, path in available_configs().items()}
+            if as_json:
+                print_json(found)
+            else:
+                data.print(table(("config", "what it is"), found.items()))
+            return
+        values = load_experiment(name).model_dump(mode="json")
+        if as_json:
+            print_json(values)
+            return
+        rows = [
+            (setting.path, value_at(values, setting.path), setting.type, setting.description)
+            for setting in describe_settings()
+        ]
+        data.print(table(("setting", "value", "allowed", "meaning"), rows))
+
+
+@app.command()
+def doctor(root: Path = ROOT, as_json: bool = JSON, debug: bool = DEBUG) -> None:
+    """Look at this machine: versions, devices, disk, data sets."""
+    with errors_as_lines(None, as_json, debug):
+        from pipelines.display import table
+        from pipelines.doctor import examine
+
+        found = examine(root)
+        if as_json:
+            print_json(found)
+        else:
+            versions = [(f"{name} version", version) for name, version in found.pop("versions").items()]
+            data.print(table(("what", "found"), [*versions, *found.items()]))
+
+
+def print_version(wanted: bool) -> None:
+    """Answer --version."""
+    if wanted:
+        data.print(__version__, highlight=False)
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Energy-based models, from data to Fréchet distance."""
+
+
+@contextmanager
+def errors_as_lines(task: str | None, as_json: bool, debug: bool) -> Iterator[None]:
+    """Turn an error that a user can mend into one line (and one JSON object) and its exit code."""
+    try:
+        yield
+    except EBMError as error:
+        if debug:
+            raise
+        report_error(task, error.exit_code, str(error), as_json)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as interrupt:
+        code = 128 + getattr(interrupt, "signal_number", 2)
+        report_error(task, code, "interrupted", as_json)
+        raise typer.Exit(code) from interrupt
+
+
+def report_error(task: str | None, exit_code: int, error: str, as_json: bool) -> None:
+    """One line on stderr, and with --json the object of a run that did not take place."""
+    messages.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        status = {2: "bad_config", 3: "failed", 4: "missing_input", 5: "busy"}.get(exit_code, "interrupted")
+        print_json({
+            "status": status, "exit_code": exit_code, "task": task, "artifact": None, "metrics": {},
+            "seconds": 0.0, "tasks": [], "error": error,
+        })  # fmt: skip
+
+
+def print_json(value: Any) -> None:
+    """One object on stdout; paths become text."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def value_at(values: Any, path: str) -> Any:
+    """The value at "section.key"."""
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="ebm")
+
+
+if __name__ == "__main__":
+    main()

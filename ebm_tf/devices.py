@@ -1,0 +1,27 @@
+"""Where computation runs: threads, replicas, determinism. Called once, before TensorFlow does anything."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ebm_tf.config import Compute
+
+
+def configure(settings: Compute) -> None:
+    """Set up TensorFlow as a config says. Must run before the first operation of the process."""
+    tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(settings.threads)
+    if settings.logical_cpus > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration()] * settings.logical_cpus
+        tf.config.set_logical_device_configuration(cpu, parts)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def mirrored_strategy() -> tf.distribute.MirroredStrategy:
+    """Synchronous training on every GPU, or on every logical CPU where there is none."""
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])

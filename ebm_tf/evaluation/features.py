@@ -1,0 +1,130 @@
+"""The feature extractor for small grey images: a classifier that the pipeline trains on the same data.
+
+Its 64 penultimate activations are the space in which distances are measured. Its identity (name and sha256 of its
+weights) goes with every number: distances in other features are other numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ebm_tf.config import Extractor
+from ebm_tf.errors import MissingInput
+
+FEATURES = 64
+WEIGHTS_FILE = "classifier.weights.h5"
+CARD_FILE = "classifier.json"
+
+
+def classifier_network(image_shape: tuple[int, int, int], classes: int, seed: int = 0) -> keras.Model:
+    """uint8 images [B, H, W, C] to (features [B, 64], logits [B, classes])."""
+
+    def kernel(offset: int) -> keras.initializers.Initializer:
+        return keras.initializers.HeNormal(seed=1000 * seed + offset)
+
+    def conv(width: int, offset: int) -> keras.layers.Layer:
+        return keras.layers.Conv2D(
+            width, 3, padding="same", activation="relu", kernel_initializer=kernel(offset)
+        )
+
+    images = keras.Input(image_shape, dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = conv(32, 2)(conv(32, 1)(x))
+    x = keras.layers.MaxPooling2D()(x)
+    x = conv(64, 4)(conv(64, 3)(x))
+    x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dropout(0.3, seed=seed)(x)
+    features = keras.layers.Dense(FEATURES, activation="relu", kernel_initializer=kernel(5))(x)
+    x = keras.layers.Dropout(0.3, seed=seed + 1)(features)
+    logits = keras.layers.Dense(classes, kernel_initializer=kernel(6))(x)
+    return keras.Model(images, [features, logits], name="classifier")
+
+
+def train_classifier(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    classes: int,
+    settings: Extractor,
+    seed: int,
+    report: Callable[[int, int, str], None],
+) -> tuple[keras.Model, float]:
+    """Train on (images uint8, labels) and return the network with its accuracy on the test images.
+
+    Args:
+        report: called with (epochs done, epochs in all, a message).
+    """
+    images, labels = (np.asarray(part) for part in train)
+    network = classifier_network(images.shape[1:], classes, seed)
+    steps = settings.epochs * -(-len(images) // settings.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps)
+    network.compile(
+        keras.optimizers.Adam(rate, jit_compile=False),
+        loss=[None, keras.losses.SparseCategoricalCrossentropy(from_logits=True)],
+    )
+    tell = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: report(epoch + 1, settings.epochs, f"loss {logs['loss']:.4f}")
+    )
+    pairs = tf.data.Dataset.from_tensor_slices((images, labels))
+    pairs = pairs.shuffle(len(images), seed=seed).batch(settings.batch_size).map(lambda x, y: (x, (y, y)))
+    network.fit(pairs, epochs=settings.epochs, verbose=0, callbacks=[tell])
+    _, probabilities = extract(network, np.asarray(test[0]))
+    return network, float(np.mean(probabilities.argmax(axis=1) == test[1]))
+
+
+def extract(network: keras.Model, images: np.ndarray, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Features [n, 64] float64 and class probabilities [n, classes] float64 of uint8 images, all of them."""
+    parts = [
+        network(tf.constant(images[i : i + batch_size]), training=False)
+        for i in range(0, len(images), batch_size)
+    ]
+    features = np.concatenate([part[0].numpy() for part in parts]).astype(np.float64)
+    logits = np.concatenate([part[1].numpy() for part in parts]).astype(np.float64)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return features, odds / odds.sum(axis=1, keepdims=True)
+
+
+def save_classifier(network: keras.Model, classes: int, accuracy: float, folder: Path) -> None:
+    """Write the weights and a card that tells what they are."""
+    network.save_weights(folder / WEIGHTS_FILE)
+    card = {
+        "name": "classifier",
+        "image_shape": list(network.input_shape[1:]),
+        "classes": classes,
+        "features": FEATURES,
+        "test_accuracy": accuracy,
+        "sha256": weights_sha256(network),
+    }
+    (folder / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def load_classifier(folder: str | Path) -> tuple[keras.Model, dict]:
+    """The classifier that a folder holds, and its card.
+
+    Raises:
+        MissingInput: the folder holds none, or its weights are not the ones of its card.
+    """
+    card_file = Path(folder) / CARD_FILE
+    if not card_file.is_file():
+        raise MissingInput(f"no feature extractor in {folder}: {CARD_FILE} is missing")
+    card = json.loads(card_file.read_text(encoding="utf-8"))
+    network = classifier_network(tuple(card["image_shape"]), card["classes"])
+    network.load_weights(Path(folder) / WEIGHTS_FILE)
+    if weights_sha256(network) != card["sha256"]:
+        raise MissingInput(f"{folder}/{WEIGHTS_FILE} is not what {CARD_FILE} describes (sha256 differs)")
+    return network, card
+
+
+def weights_sha256(network: keras.Model) -> str:
+    """sha256 over all weights in their order: the same numbers, the same identity, whatever the file."""
+    digest = hashlib.sha256()
+    for weight in network.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()

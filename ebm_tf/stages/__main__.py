@@ -1,0 +1,94 @@
+"""`python -m ebm_tf.stages NAME --spec SPEC.json --out FOLDER`: run one stage in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TextIO
+
+from ebm_tf.errors import EBMError, MissingInput
+from ebm_tf.stages.context import Context
+
+STAGES = {
+    "PrepareDataset": "prepare_dataset",
+    "TrainFeatureExtractor": "train_feature_extractor",
+    "TrainEBM": "train_ebm",
+    "ReferenceStatistics": "reference_statistics",
+    "GenerateSamples": "generate_samples",
+    "RetrieveNeighbours": "retrieve_neighbours",
+    "EvaluateFID": "evaluate_fid",
+    "ExportModel": "export_model",
+    "Report": "report",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ebm_tf.stages", description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--spec", type=Path, required=True, help="JSON file that the pipeline wrote")
+    parser.add_argument("--out", type=Path, required=True, help="empty folder for the artifact's files")
+    options = parser.parse_args()
+    channel = _claim_stdout()
+    _end_with_parent(os.getppid())
+    try:
+        context = Context.read(options.spec, options.out, channel)
+        _run(options.stage, context)
+    except Exception as error:
+        traceback.print_exc()
+        shown = _as_one_line(error)
+        print(_event(shown), file=channel, flush=True)
+        return shown.exit_code
+    return 0
+
+
+def _run(stage: str, context: Context) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from ebm_tf import devices
+
+    devices.configure(context.compute)
+    importlib.import_module(f"ebm_tf.stages.{STAGES[stage]}").run(context)
+
+
+def _claim_stdout() -> TextIO:
+    """Keep standard output for events: whatever libraries print goes to standard error, native code included."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return channel
+
+
+def _end_with_parent(parent: int) -> None:
+    """Stop at once when the parent is gone: nobody would publish what this process makes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _as_one_line(error: Exception) -> EBMError:
+    if isinstance(error, EBMError):
+        return error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return MissingInput(f"the disk is full: {error.filename or 'a file'} could not be written; make room")
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return EBMError(f"{type(error).__name__}: {first}")
+
+
+def _event(error: EBMError) -> str:
+    import json
+
+    return json.dumps({"event": "error", "message": str(error), "exit_code": error.exit_code})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

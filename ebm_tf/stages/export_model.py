@@ -1,0 +1,25 @@
+"""ExportModel: a SavedModel with the averaged weights, checked by a process that cannot import this project."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebm_tf.datasets.store import Store
+from ebm_tf.export import SIGNATURES, check_export, export
+from ebm_tf.stages.context import Context
+from ebm_tf.training.trainer import load_average
+
+
+def run(context: Context) -> None:
+    settings, manifest = context.section("sampling"), Store(context.inputs["PrepareDataset"]).manifest
+    weights = context.inputs["TrainEBM"] / "average.weights.h5"
+    model = load_average(context.section("model"), manifest.shape, str(weights))
+    context.progress(0, 2, "writing the SavedModel")
+    folder = context.out / "saved_model"
+    export(model, settings.step_size, settings.noise_scale, folder)
+    context.progress(1, 2, "checking it in a process without this project")
+    images = np.random.default_rng(0).random((5, *manifest.shape), dtype=np.float32)
+    differences = check_export(folder, model, images)
+    context.write_json(
+        "metrics.json", {"signatures": list(SIGNATURES), "largest_difference": differences}
+    )

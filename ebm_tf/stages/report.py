@@ -1,0 +1,67 @@
+"""Report: one self-contained HTML page with every picture, curve and number, the config and where all came from."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ebm_tf.stages.context import Context
+from ebm_tf.stages.evaluate_fid import ROWS
+
+# What stands under each picture. (task, file): words.
+PICTURES = {
+    ("GenerateSamples", "fresh.png"): "Samples of fresh chains, from uniform noise; the first ones, not chosen.",
+    ("GenerateSamples", "buffer.png"): "Samples of chains from the replay buffer; the first ones, not chosen.",
+    ("ReferenceStatistics", "real_test.png"): "Real test images, for comparison.",
+    ("ReferenceStatistics", "gaussian_pixels.png"): "Draws from a Gaussian fitted to the training pixels.",
+    ("GenerateSamples", "film.png"): "Fresh chains from noise (left) to sample (right).",
+    ("RetrieveNeighbours", "neighbours.png"): "Fresh samples and the training images nearest to them, "
+    "with L2 distances over pixels of 0 to 1.",
+    ("EvaluateFID", "class_share.png"): "What the classifier takes the images for.",
+    ("TrainEBM", "curves.png"): "Measurements over training.",
+    ("PrepareDataset", "contact_sheet.png"): "Training images.",
+}
+
+
+def run(context: Context) -> None:
+    environment = Environment(
+        loader=PackageLoader("ebm_tf", "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    records = {task: context.read_json(task, "params.json") for task in context.inputs}
+    page = environment.get_template("report.html").render(
+        rows=ROWS,
+        fid=context.read_json("EvaluateFID", "metrics.json"),
+        neighbours=context.read_json("RetrieveNeighbours", "metrics.json"),
+        training=context.read_json("TrainEBM", "metrics.json"),
+        manifest=context.read_json("PrepareDataset", "manifest.json"),
+        pictures=[
+            {"task": task, "words": words, "data": _embedded(context.inputs[task] / file)}
+            for (task, file), words in PICTURES.items()
+        ],
+        rollbacks=_rollbacks(context.inputs["TrainEBM"] / "rollbacks.jsonl"),
+        config=yaml.safe_dump(_config(records), sort_keys=False),
+        records=records,
+    )
+    (context.out / "report.html").write_text(page, encoding="utf-8")
+
+
+def _embedded(picture: Path) -> str:
+    return base64.b64encode(picture.read_bytes()).decode("ascii")
+
+
+def _rollbacks(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def _config(records: dict[str, Any]) -> dict[str, Any]:
+    """The settings that went into the artifacts, put together from their slices."""
+    settings: dict[str, Any] = {}
+    for record in records.values():
+        settings.update(record["settings"])
+    return settings

@@ -1,0 +1,123 @@
+"""What a run writes down as it goes: history.csv, speed.csv, TensorBoard, pictures of its samples.
+
+history.csv holds nothing that depends on the clock: the same run gives the same file, also after a resume. Rates
+are in speed.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from ebm_tf.figures import save_grid
+
+
+class History:
+    """Rows of interval means; can go back to an earlier step.
+
+    Args:
+        folder: where the files live.
+        images_per_step: batch size. chain_steps: Langevin steps per image and training step.
+    """
+
+    def __init__(self, folder: Path, images_per_step: int, chain_steps: int) -> None:
+        self.folder = folder
+        self.images_per_step, self.chain_steps = images_per_step, chain_steps
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        self._since: Optional[tuple[float, int]] = None
+
+    def add(self, measured: Mapping[str, float]) -> None:
+        """Take in the measurements of one step."""
+        for name, value in measured.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def write_row(self, step: int) -> dict[str, float]:
+        """Close the interval that ends after `step` steps; returns its means."""
+        means = {name: total / self.count for name, total in self.sums.items()}
+        self.sums, self.count = {}, 0
+        _append(self.folder / "history.csv", {"step": step, **means})
+        speed = self._speed(step)
+        if speed:
+            _append(self.folder / "speed.csv", {"step": step, **speed})
+        with self._writer.as_default(step):
+            for name, value in {**means, **speed}.items():
+                tf.summary.scalar(name, value)
+        return means
+
+    def write_grid(self, step: int, samples: np.ndarray) -> None:
+        """A picture of uint8 samples [n, H, W, C]."""
+        grids = self.folder / "grids"
+        grids.mkdir(exist_ok=True)
+        save_grid(samples[:64], grids / f"step-{step:08d}.png", columns=16)
+        with self._writer.as_default(step):
+            tf.summary.image("samples", samples, max_outputs=16)
+
+    def flush(self) -> None:
+        """Hand everything to the disk's files."""
+        self._writer.flush()
+
+    def state(self) -> dict[str, Any]:
+        """The sums of the open interval, for a checkpoint."""
+        return {"sums": self.sums, "count": self.count}
+
+    def rewind(self, step: int, state: Mapping[str, Any]) -> None:
+        """Forget all that was written after `step`, and take up the interval that was open then."""
+        self.sums, self.count = dict(state["sums"]), int(state["count"])
+        self._since = None
+        for name in ("history.csv", "speed.csv"):
+            _keep_until(self.folder / name, step)
+        for picture in (self.folder / "grids").glob("step-*.png"):
+            if int(picture.stem.split("-")[1]) > step:
+                picture.unlink()
+
+    def _speed(self, step: int) -> dict[str, float]:
+        """Rates since the last row of this process; none for the first, which holds the compilation."""
+        now, before = time.perf_counter(), self._since
+        self._since = (now, step)
+        if before is None:
+            return {}
+        rate = (step - before[1]) / (now - before[0])
+        images = rate * self.images_per_step
+        return {
+            "steps_per_second": rate,
+            "images_per_second": images,
+            "chain_steps_per_second": images * self.chain_steps,
+        }
+
+
+def read_csv(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a file that `History` wrote, float64; empty if there is no such file."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())}
+
+
+def _append(path: Path, row: Mapping[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _keep_until(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [row for row in rows if row.endswith("\n") and int(row.split(",", 1)[0]) <= step]
+    if whole:
+        path.write_text("".join([header, *whole]), encoding="utf-8")
+    else:
+        path.unlink()

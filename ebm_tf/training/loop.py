@@ -1,0 +1,152 @@
+"""The training loop: batches in, a finished run out, whatever happens on the way.
+
+Resuming, in order: (1) the newest checkpoint brings back weights, average, optimiser, buffer and the guard's
+memory; (2) history and pictures of later steps are forgotten; (3) the stream of batches is opened at that step;
+(4) training goes on with the same numbers as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ebm_tf.config import Health
+from ebm_tf.datasets.store import training_batches
+from ebm_tf.errors import EBMError
+from ebm_tf.sampling import to_uint8
+from ebm_tf.training.checkpoint import CheckpointFolder
+from ebm_tf.training.health import Guard
+from ebm_tf.training.history import History
+from ebm_tf.training.trainer import Trainer, learning_rate_at
+
+Report = Callable[[int, int, str], None]
+"""Called with (steps done, steps in all, a message)."""
+
+
+@dataclass
+class Position:
+    """Where a run stands."""
+
+    step: int = 0
+    rollbacks: int = 0
+    learning_rate_factor: float = 1.0
+
+
+class Loop:
+    """One run of `trainer` over uint8 `images`, kept in `work` (checkpoints/, record/).
+
+    Raises:
+        EBMError: the run diverged more often than `health.rollbacks` allows.
+    """
+
+    def __init__(
+        self, trainer: Trainer, images: np.ndarray, health: Health, checkpoint_every: int, work: Path
+    ) -> None:
+        self.trainer, self.images, self.health = trainer, images, health
+        self.checkpoint_every = checkpoint_every
+        self.record = work / "record"
+        self.record.mkdir(parents=True, exist_ok=True)
+        training = trainer.training_settings
+        self.steps = training.steps
+        self.history = History(self.record, training.batch_size, trainer.langevin_settings.steps)
+        self.guard = Guard(health)
+        self.checkpoints = CheckpointFolder(work / "checkpoints", trainer.checkpoint)
+        self.position = Position()
+
+    def run(self, report: Report) -> None:
+        """Train to the end, from the newest checkpoint if there is one."""
+        saved = self.checkpoints.steps()
+        if saved:
+            self._go_to(saved[-1])
+            report(self.position.step, self.steps, f"resumed at step {self.position.step}")
+        else:
+            self._save()
+        while self.position.step < self.steps:
+            problem = self._advance(report)
+            if problem:
+                self._roll_back(problem, report)
+        self.history.flush()
+
+    def _advance(self, report: Report) -> str | None:
+        """Train until the end (None) or until something is wrong (what)."""
+        settings, at = self.trainer.training_settings, self.position
+        batches = training_batches(self.images, settings.batch_size, self.trainer.seed, at.step)
+        for real in batches.take(self.steps - at.step):
+            rate = learning_rate_at(at.step, self.steps, self.trainer.optimiser_settings)
+            samples, measured = self._step(real, rate * at.learning_rate_factor)
+            problem = self.guard.check(at.step, measured)
+            if problem:
+                return problem
+            at.step += 1
+            self.history.add(measured)
+            last = at.step == self.steps
+            if at.step % settings.log_every == 0 or last:
+                means = self.history.write_row(at.step)
+                report(at.step, self.steps, _message(means))
+            if at.step % settings.grid_every == 0 or last:
+                self.history.write_grid(at.step, to_uint8(samples.numpy(), self.trainer.levels))
+            if at.step % self.checkpoint_every == 0 or last:
+                self._save()
+        return None
+
+    def _step(self, real: tf.Tensor, rate: float) -> tuple[tf.Tensor, dict[str, float]]:
+        at = self.position
+        samples, measured = self.trainer.step(
+            real,
+            tf.constant(at.step, tf.int32),
+            tf.constant(at.rollbacks, tf.int32),
+            tf.constant(rate, tf.float32),
+        )
+        values = tf.stack(list(measured.values())).numpy()  # one transfer for all
+        return samples, dict(zip(measured, values.tolist()))
+
+    def _roll_back(self, problem: str, report: Report) -> None:
+        """Return to a checkpoint from before the trouble, with a smaller learning rate, or give up."""
+        tried, at_step = self.position.rollbacks, self.position.step
+        if tried >= self.health.rollbacks:
+            raise EBMError(
+                f"training diverged: {problem}, after {tried} roll-backs each with "
+                f"{self.health.learning_rate_factor:g} times the learning rate; try a smaller "
+                "optimiser.learning_rate or langevin.step_size, a larger loss.regularisation, or a longer "
+                "optimiser.warmup_steps"
+            )
+        settled = at_step - self.health.patience - self.checkpoint_every // 2
+        good = [step for step in self.checkpoints.steps() if step <= settled]
+        step = good[-1] if good else self.checkpoints.steps()[0]
+        factor = self.position.learning_rate_factor * self.health.learning_rate_factor
+        self._go_to(step)
+        self.position.rollbacks, self.position.learning_rate_factor = tried + 1, factor
+        self.guard.bad_steps = 0
+        event = {"step": at_step, "problem": problem, "back_to": step, "learning_rate_factor": factor}
+        with (self.record / "rollbacks.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+        self._save()
+        report(step, self.steps, f"rolled back to step {step}: {problem}")
+
+    def _go_to(self, step: int) -> None:
+        run = self.checkpoints.restore(step)
+        self.checkpoints.drop_after(step)
+        self.position = Position(**run["position"])
+        self.guard.restore(run["guard"])
+        self.history.rewind(step, run["history"])
+
+    def _save(self) -> None:
+        run: dict[str, Any] = {
+            "position": vars(self.position),
+            "guard": self.guard.state(),
+            "history": self.history.state(),
+        }
+        self.checkpoints.save(self.position.step, run)
+
+
+def _message(means: dict[str, float]) -> str:
+    return (
+        f"E(real) {means['energy_real']:+.3f}  E(samples) {means['energy_sample']:+.3f}  "
+        f"gradient {means['gradient_norm']:.2f}"
+    )

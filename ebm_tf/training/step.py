@@ -1,0 +1,135 @@
+"""One training step of improved contrastive divergence, as pure functions of tensors (SPEC section 1).
+
+`loss_gradients` is what each device does with its share of the global batch. Its two halves touch disjoint
+graphs: L_CD and L_reg reach the weights through the energies of detached images, L_opt and L_ent through the last
+steps of the chain alone. So their gradients come apart at no cost, and both norms are measured at every step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from ebm_tf import losses
+from ebm_tf.config import Loss
+from ebm_tf.langevin import Chain, Energy, Noise, langevin_with_tail
+
+Gradients = list[tf.Tensor]
+Measurements = dict[str, tf.Tensor]
+
+
+class Share(NamedTuple):
+    """What one device gets of a step.
+
+    real: x+, images [B, H, W, C] in [0, 1]. start: where its chains begin, same shape. others: b_j, images of the
+    buffer [N, H, W, C]. entropy_active: bool scalar, whether L_ent takes part yet.
+    """
+
+    real: tf.Tensor
+    start: tf.Tensor
+    others: tf.Tensor
+    entropy_active: tf.Tensor
+
+
+class Result(NamedTuple):
+    """x-, the two halves of the gradient (of sums over the share, divided by the global batch), measurements."""
+
+    samples: tf.Tensor
+    contrastive: Gradients
+    kl: Gradients
+    measurements: Measurements
+
+
+def loss_gradients(
+    energy: Energy,
+    weights: list[tf.Variable],
+    share: Share,
+    noise: Noise,
+    chain: Chain,
+    tail: int,
+    settings: Loss,
+    global_batch: int,
+) -> Result:
+    """Run the chains of one share and differentiate the loss with respect to `weights`.
+
+    Measurements are sums over the share divided by `global_batch`, so that adding up devices gives means.
+    """
+
+    def mean(values: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.cast(values, share.start.dtype)) / global_batch
+
+    with tf.GradientTape() as kl_tape:
+        last = langevin_with_tail(energy, share.start, noise, chain, tail)
+        entropy_terms = losses.entropy(last.images, share.others, settings.entropy_epsilon)
+    samples = tf.stop_gradient(last.images)
+
+    with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as image_tape:
+            image_tape.watch(samples)
+            energies = energy(tf.concat([share.real, samples], axis=0))
+            real_energy, sample_energy = tf.split(energies, 2)
+        with tape.stop_recording():
+            sample_gradient = image_tape.gradient(sample_energy, samples)
+        contrastive_term = mean(losses.contrastive_divergence(real_energy, sample_energy))
+        regularisation_term = mean(losses.regularisation(real_energy, sample_energy))
+        contrastive_loss = contrastive_term + settings.regularisation * regularisation_term
+    contrastive = _gradient(tape, contrastive_loss, weights)
+
+    entropy_weight = settings.entropy * tf.cast(share.entropy_active, share.start.dtype)
+    with kl_tape:
+        kl_loss = settings.kl * mean(losses.sampler_energy(last.images, sample_gradient))
+        kl_loss += entropy_weight * mean(entropy_terms)
+    kl = _gradient(kl_tape, kl_loss, weights)
+
+    return Result(
+        samples,
+        contrastive,
+        kl,
+        {
+            "loss_cd": contrastive_term,
+            "loss_opt": mean(sample_energy),
+            "loss_entropy": mean(entropy_terms),
+            "loss_regularisation": regularisation_term,
+            "energy_real": mean(real_energy),
+            "energy_sample": mean(sample_energy),
+            "energy_real_square": mean(tf.square(real_energy)),
+            "energy_sample_square": mean(tf.square(sample_energy)),
+            "displacement": mean(_norms(samples - share.start)),
+            "score_size": mean(_norms(last.gradient)),
+            "clipped_share": mean(tf.reduce_mean(tf.cast(last.clipped, samples.dtype), axis=[1, 2, 3])),
+        },
+    )
+
+
+def total_loss(measurements: Measurements, settings: Loss, entropy_active: tf.Tensor) -> tf.Tensor:
+    """L of SPEC section 1 from the values of its terms."""
+    return (
+        measurements["loss_cd"]
+        + settings.kl * measurements["loss_opt"]
+        + settings.entropy * tf.cast(entropy_active, tf.float32) * measurements["loss_entropy"]
+        + settings.regularisation * measurements["loss_regularisation"]
+    )
+
+
+def with_spreads(measurements: Measurements) -> Measurements:
+    """Replace the mean squares of the energies by their standard deviations over the global batch."""
+    named = dict(measurements)
+    for kind in ("real", "sample"):
+        variance = named.pop(f"energy_{kind}_square") - named[f"energy_{kind}"] ** 2
+        named[f"energy_{kind}_spread"] = tf.sqrt(tf.maximum(variance, 0.0))
+    return named
+
+
+def clip_by_global_norm(gradients: Gradients, norm: tf.Tensor, limit: float) -> Gradients:
+    """Scale all gradients together so that their global `norm` is at most `limit`."""
+    scale = limit / tf.maximum(norm, limit)
+    return [gradient * scale for gradient in gradients]
+
+
+def _gradient(tape: tf.GradientTape, loss: tf.Tensor, weights: list[tf.Variable]) -> Gradients:
+    return list(tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+
+
+def _norms(images: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_sum(tf.square(images), axis=[1, 2, 3]))

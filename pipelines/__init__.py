@@ -1,0 +1,1 @@
+"""The experiment as a chain of Luigi tasks; no TensorFlow is imported here."""

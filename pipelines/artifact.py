@@ -1,0 +1,173 @@
+"""Where a stage's result lives, what it is called, and whether it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ebm_tf.errors import MissingInput
+
+PARAMS = "params.json"
+LOG = "log.txt"
+NOT_CONTENT = (PARAMS, LOG)
+"""Files that differ between two builds of the same thing (so does whatever is below `tensorboard/`)."""
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, no not-a-numbers."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint(task: str, version: int, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """The sha256 that names a result before it exists.
+
+    Args:
+        task: name of the task.
+        version: version of the task's code.
+        settings: the slice of the experiment that the task depends on.
+        inputs: fingerprint of each input, by task.
+    """
+    identity = {"task": task, "version": version, "settings": settings, "inputs": inputs}
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+
+
+def content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """The sha256 over the names and sha256s of the data files among `files`."""
+    lines = "".join(f"{name}\0{files[name]['sha256']}\n" for name in sorted(files) if _is_content(name))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _is_content(name: str) -> bool:
+    return name not in NOT_CONTENT and "tensorboard" not in Path(name).parts[:-1]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The folder `ROOT/artifacts/<task>/<first 16 digits of the fingerprint>`; once there, never changed."""
+
+    root: Path
+    task: str
+    fingerprint: str
+
+    @property
+    def short(self) -> str:
+        """The part of the fingerprint that is used in paths."""
+        return self.fingerprint[:16]
+
+    @property
+    def folder(self) -> Path:
+        """What all artifacts of the task lie in."""
+        return self.root / "artifacts" / self.task
+
+    @property
+    def path(self) -> Path:
+        """The finished artifact."""
+        return self.folder / self.short
+
+    @property
+    def work(self) -> Path:
+        """What a build in progress, or one that was killed, has so far."""
+        return self.folder / f".work-{self.short}"
+
+    @property
+    def output(self) -> Path:
+        """Where the stage writes; becomes `path` by one rename."""
+        return self.work / "output"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What the stage keeps in order to go on after a kill."""
+        return self.work / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """The log of the build in progress, or of the last one that failed."""
+        return self.work / LOG
+
+    @property
+    def replaced(self) -> Path:
+        """Where the old artifact stands during the moment in which a forced rebuild is swapped in."""
+        return self.folder / f".old-{self.short}"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by whoever builds the artifact."""
+        return self.folder / f".lock-{self.short}"
+
+    @property
+    def _rebuild_mark(self) -> Path:
+        return self.work / "rebuild"
+
+    @property
+    def rebuild_wanted(self) -> bool:
+        """A rebuild was asked for and has not been done yet."""
+        return self._rebuild_mark.exists()
+
+    def want_rebuild(self) -> None:
+        """Ask for a rebuild from the start; the artifact stays until the new one is ready. Needs the lock."""
+        if not self.rebuild_wanted:
+            shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._rebuild_mark.touch()
+
+    def exists(self) -> bool:
+        """Something is at `path`, whole or not."""
+        return self.path.exists()
+
+    def params(self) -> dict[str, Any]:
+        """What the artifact was made with.
+
+        Raises:
+            MissingInput: params.json is missing, unreadable, or of another fingerprint.
+        """
+        path = self.path / PARAMS
+        try:
+            params = json.loads(path.read_text(encoding="utf-8"))
+            if params["fingerprint"] != self.fingerprint:
+                raise self._damage(f"{path} is of {params['fingerprint']}, not {self.fingerprint}")
+            return dict(params)
+        except FileNotFoundError:
+            raise self._damage(f"{path} is missing") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._damage(f"{path} cannot be read ({error})") from error
+
+    def complete(self) -> bool:
+        """The folder is there with every file that params.json lists.
+
+        Raises:
+            MissingInput: the folder is there but damaged; the text names the file.
+        """
+        if not self.exists():
+            return False
+        for name, record in self.params()["files"].items():
+            path = self.path / name
+            if not path.is_file():
+                raise self._damage(f"{path} is missing")
+            if (size := path.stat().st_size) != record["bytes"]:
+                raise self._damage(f"{path} has {size} bytes, not {record['bytes']}")
+        return True
+
+    def damage(self) -> str | None:
+        """What is wrong with the artifact, if anything is."""
+        try:
+            self.complete()
+        except MissingInput as error:
+            return str(error)
+        return None
+
+    def content(self) -> str:
+        """The digest of the data files as they were published."""
+        return str(self.params()["content"])
+
+    def metrics(self) -> dict[str, Any]:
+        """The numbers in metrics.json; empty where the task has none."""
+        path = self.path / "metrics.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def _damage(self, what: str) -> MissingInput:
+        return MissingInput(f"damaged artifact: {what}; rebuild it with --force {self.task}")

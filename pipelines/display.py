@@ -1,0 +1,80 @@
+"""Tables and lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.runner import Outcome
+
+LOG_LINES = 15
+LONGEST_LIST = 12
+COLOURS = {
+    "ran": "green", "run": "yellow", "reused": "cyan", "reuse": "cyan", "failed": "red", "not_run": "dim",
+    "whole": "green", "missing": "dim", "damaged": "red", "stale": "yellow", "in work": "blue",
+}  # fmt: skip
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], coloured: str = "state") -> Table:
+    """A plain table; words of known states have their colour in the column named `coloured`."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    for row in rows:
+        made.add_row(
+            *(
+                f"[{COLOURS.get(str(cell), 'default')}]{cell}[/]" if heading == coloured else _escaped(cell)
+                for heading, cell in zip(headings, row)
+            )
+        )
+    return made
+
+
+def show_outcome(outcome: Outcome, data: Console, messages: Console) -> None:
+    """The tasks, the numbers of the task that was asked for, and what to look at."""
+    rows = [(task.task, task.fingerprint[:16], task.state, f"{task.seconds:.1f}") for task in outcome.tasks]
+    messages.print(table(("task", "fingerprint", "state", "seconds"), rows))
+    if outcome.artifact is not None:
+        summary = _summary(outcome.artifact, outcome.metrics)
+        data.print(summary, highlight=False, markup=False, soft_wrap=True, end="")
+        line = f"{outcome.task}: done in {outcome.seconds:.1f} s, see {outcome.artifact}"
+        messages.print(line, highlight=False, markup=False, soft_wrap=True)
+        return
+    messages.print(f"error: {outcome.error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if outcome.log is not None:
+        messages.print(f"log: {outcome.log}", highlight=False, markup=False, soft_wrap=True)
+        for line in _last_lines(outcome.log):
+            messages.print(f"  {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary(artifact: Path, metrics: Mapping[str, Any]) -> str:
+    """The stage's own words, else its metrics one a line."""
+    written = artifact / "summary.txt"
+    if written.is_file():
+        return written.read_text(encoding="utf-8").rstrip("\n") + "\n"
+    return "".join(f"{path}: {value}\n" for path, value in _flat(metrics))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and len(value) > LONGEST_LIST:
+            yield prefix + key, f"{len(value)} values"
+        else:
+            yield prefix + key, f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _last_lines(log: Path) -> list[str]:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    except OSError:
+        return []
+
+
+def _escaped(cell: object) -> str:
+    return str(cell).replace("[", r"\[")

@@ -1,0 +1,46 @@
+"""What happens to each task of one run, as lines that every worker process appends to and anyone may read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A file of JSON lines; `event` is started, progress, ran, reused or failed."""
+
+    path: Path
+
+    def write(self, task: str, event: str, **fields: Any) -> None:
+        """Append one line; lines of several processes do not mix."""
+        line = json.dumps({"task": task, "event": event, **fields}) + "\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All lines so far, oldest first."""
+        return self.read_from(0)[0]
+
+    def read_from(self, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """The whole lines after byte `offset`, and the offset of what comes next."""
+        if not self.path.is_file():
+            return [], offset
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            lines = file.read().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines], offset + sum(len(line) + 1 for line in lines)
+
+    def endings(self) -> dict[str, dict[str, Any]]:
+        """The last ran, reused or failed line of each task."""
+        return {line["task"]: line for line in self.read() if line["event"] in ("ran", "reused", "failed")}
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The failed lines among `endings`, in the order in which they happened."""
+        return [line for line in self.endings().values() if line["event"] == "failed"]

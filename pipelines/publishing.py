@@ -1,0 +1,85 @@
+"""From a stage's output folder to a finished artifact, by one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifact import LOG, PARAMS, Artifact, canonical_json, content_digest
+from pipelines.provenance import git_revision, host, versions
+
+BLOCK_BYTES = 1 << 20
+
+
+def prepare_work(artifact: Artifact, input_contents: Mapping[str, str]) -> None:
+    """Sweep what a killed build left, and give the stage an empty output folder. Needs the lock.
+
+    Checkpoints are kept, unless they were made from other inputs than those of now.
+    """
+    if artifact.replaced.exists():
+        if artifact.exists():
+            shutil.rmtree(artifact.replaced)
+        else:
+            artifact.replaced.rename(artifact.path)
+    shutil.rmtree(artifact.output, ignore_errors=True)
+    made_from = artifact.work / "inputs.json"
+    now = canonical_json(dict(input_contents))
+    if not made_from.is_file() or made_from.read_text(encoding="utf-8") != now:
+        shutil.rmtree(artifact.checkpoints, ignore_errors=True)
+    artifact.output.mkdir(parents=True)
+    artifact.checkpoints.mkdir(exist_ok=True)
+    made_from.write_text(now, encoding="utf-8")
+
+
+def publish(artifact: Artifact, record: Mapping[str, Any]) -> None:
+    """Add the log and params.json to the output, make it durable, and rename it into place. Needs the lock.
+
+    Args:
+        artifact: what is published; its output folder holds the data files.
+        record: what params.json says besides the files and the provenance.
+    """
+    output = artifact.output
+    shutil.copyfile(artifact.log, output / LOG)
+    files = {
+        path.relative_to(output).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(output.rglob("*"))
+        if path.is_file()
+    }
+    params = {
+        **record,
+        "files": files,
+        "content": content_digest(files),
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "host": host(),
+    }
+    (output / PARAMS).write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
+    for path in [*output.rglob("*"), output]:
+        _sync(path)
+    if artifact.exists():
+        artifact.path.rename(artifact.replaced)
+    output.rename(artifact.path)
+    _sync(artifact.folder)
+    for leftover in (artifact.work, artifact.replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

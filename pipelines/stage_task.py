@@ -1,0 +1,209 @@
+"""What all tasks share: name by fingerprint, judge completeness, build under a lock, publish."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import luigi
+from luigi.parameter import ParameterVisibility
+
+from ebm_tf.config import Experiment
+from ebm_tf.errors import EBMError
+from pipelines.artifact import Artifact, canonical_json, fingerprint
+from pipelines.interruption import Interrupted
+from pipelines.journal import Journal
+from pipelines.lock import locked
+from pipelines.publishing import prepare_work, publish
+from pipelines.stage_process import StageError, run_stage
+
+LUIGI_STATUS_SECONDS = 1.0
+
+Self = TypeVar("Self", bound="StageTask")
+
+
+class StageTask(luigi.Task):
+    """One stage of an experiment; make one with `of`.
+
+    Attributes:
+        VERSION: to be raised when a change of code changes the result.
+        SETTINGS: sections of the experiment that the result depends on.
+        UPSTREAM: tasks whose artifacts the stage reads.
+    """
+
+    root = luigi.Parameter(description="Folder that holds artifacts/ and runs/.")
+    fingerprint = luigi.Parameter(description="Sha256 over task, version, settings and inputs.")
+    experiment = luigi.Parameter(
+        description="The resolved experiment as JSON.",
+        significant=False,
+        visibility=ParameterVisibility.PRIVATE,
+    )
+    journal = luigi.Parameter(
+        description="File that the run's events go to.",
+        default=os.devnull,
+        significant=False,
+        visibility=ParameterVisibility.PRIVATE,
+    )
+
+    VERSION: ClassVar[int] = 1
+    SETTINGS: ClassVar[tuple[str, ...]] = ()
+    UPSTREAM: ClassVar[tuple[type[StageTask], ...]] = ()
+
+    @classmethod
+    def of(cls: type[Self], experiment: Experiment, root: Path, journal: Path = Path(os.devnull)) -> Self:
+        """The task of an experiment, with its results below `root`."""
+        return cls._of_json(
+            canonical_json(experiment.model_dump(mode="json")), str(root.absolute()), str(journal)
+        )
+
+    @classmethod
+    def _of_json(cls: type[Self], experiment: str, root: str, journal: str) -> Self:
+        identity = cls._fingerprint(json.loads(experiment))
+        return cls(root=root, fingerprint=identity, experiment=experiment, journal=journal)
+
+    @classmethod
+    def _slice(cls, experiment: dict[str, Any]) -> dict[str, Any]:
+        return {name: experiment[name] for name in cls.SETTINGS}
+
+    @classmethod
+    def _fingerprint(cls, experiment: dict[str, Any]) -> str:
+        inputs = {upstream.name(): upstream._fingerprint(experiment) for upstream in cls.UPSTREAM}
+        return fingerprint(cls.name(), cls.VERSION, cls._slice(experiment), inputs)
+
+    @classmethod
+    def name(cls) -> str:
+        """The task's name, which is also its stage's."""
+        return cls.__name__
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The slice of the experiment that the result depends on."""
+        return self._slice(json.loads(self.experiment))
+
+    @property
+    def artifact(self) -> Artifact:
+        """The task's result, built or not."""
+        return Artifact(Path(self.root), self.name(), self.fingerprint)
+
+    def requires(self) -> list[StageTask]:
+        """The tasks whose artifacts the stage reads."""
+        return [upstream._of_json(self.experiment, self.root, self.journal) for upstream in self.UPSTREAM]
+
+    def output(self) -> luigi.LocalTarget:
+        """The artifact's folder."""
+        return luigi.LocalTarget(str(self.artifact.path))
+
+    def complete(self) -> bool:
+        """The artifact is whole, and nothing that it was made from was rebuilt or is about to be.
+
+        Raises:
+            MissingInput: the artifact is damaged.
+        """
+        return not self.disturbed() and self.artifact.complete()
+
+    def disturbed(self) -> bool:
+        """A rebuild is wanted, of this task or of one below it, or has left this artifact behind."""
+        return (
+            self.artifact.rebuild_wanted
+            or any(upstream.disturbed() for upstream in self.requires())
+            or bool(self.rebuilt_inputs())
+        )
+
+    def rebuilt_inputs(self) -> list[str]:
+        """Inputs whose present content is not what this artifact was made from."""
+        if not self.artifact.exists():
+            return []
+        made_from = self.artifact.params()["inputs"]
+        return [
+            upstream.name()
+            for upstream in self.requires()
+            if upstream.artifact.exists()
+            and upstream.artifact.content() != made_from[upstream.name()]["content"]
+        ]
+
+    def run(self) -> None:
+        """Build the artifact, unless another run has done so; the journal gets the ending."""
+        journal, started = Journal(Path(self.journal)), time.monotonic()
+        journal.write(self.name(), "started")
+        try:
+            with locked(self.artifact) as lock:
+                ending = "reused" if self.complete() else self._build(lock, journal)
+        except Interrupted:
+            # In a forked worker a traceback would follow; there is nothing left to do but to be gone.
+            if multiprocessing.parent_process() is not None:
+                os._exit(130)
+            raise
+        except Exception as error:
+            seconds = round(time.monotonic() - started, 2)
+            journal.write(self.name(), "failed", seconds=seconds, **_described(error))
+            raise
+        journal.write(self.name(), ending, seconds=round(time.monotonic() - started, 2))
+
+    def _build(self, lock: int, journal: Journal) -> str:
+        artifact, began = self.artifact, datetime.now(timezone.utc)
+        inputs = {
+            task.name(): {"fingerprint": task.fingerprint, "content": task.artifact.content()}
+            for task in self.requires()
+        }
+        prepare_work(artifact, {name: made["content"] for name, made in inputs.items()})
+        spec = artifact.work / "spec.json"
+        spec.write_text(json.dumps(self._spec(), indent=2) + "\n", encoding="utf-8")
+        run_stage(self.name(), spec, artifact.output, artifact.log, lock, self._progress(journal))
+        if not any(path.is_file() for path in artifact.output.rglob("*")):
+            raise StageError(f"{self.name()}: its process ended well but wrote no files", 3, artifact.log)
+        record = {
+            "task": self.name(),
+            "version": self.VERSION,
+            "fingerprint": self.fingerprint,
+            "settings": self.settings,
+            "inputs": inputs,
+            "seed": json.loads(self.experiment)["seed"],
+            "started": began.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(timezone.utc) - began).total_seconds(), 2),
+        }
+        publish(artifact, record)
+        return "ran"
+
+    def _spec(self) -> dict[str, Any]:
+        return {
+            "stage": self.name(),
+            "fingerprint": self.fingerprint,
+            "settings": self.settings,
+            "compute": json.loads(self.experiment)["compute"],
+            "inputs": {task.name(): str(task.artifact.path) for task in self.requires()},
+            "work": str(self.artifact.checkpoints),
+        }
+
+    def _progress(self, journal: Journal) -> Callable[[dict[str, Any]], None]:
+        """A callback that tells the journal, and, not too often, Luigi."""
+        told = 0.0
+
+        def tell(event: dict[str, Any]) -> None:
+            nonlocal told
+            done, total, message = event.get("done", 0), event.get("total", 0), str(event.get("message", ""))
+            journal.write(self.name(), "progress", done=done, total=total, message=message)
+            # Set by Luigi while it runs the task, None otherwise.
+            set_message: Any = self.set_status_message
+            set_percentage: Any = self.set_progress_percentage
+            if time.monotonic() - told >= LUIGI_STATUS_SECONDS and set_message and set_percentage:
+                told = time.monotonic()
+                set_message(message or "running")
+                set_percentage(100 * done / total if total else 0)
+
+        return tell
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    """An error's line, exit code and log, as the journal has them."""
+    if isinstance(error, EBMError):
+        log = getattr(error, "log", None)
+        return {"message": str(error), "exit_code": error.exit_code, "log": str(log) if log else None}
+    no_space = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return {"message": f"{type(error).__name__}: {error}", "exit_code": 4 if no_space else 3, "log": None}

@@ -1,0 +1,130 @@
+"""A run as it goes: bars on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from pipelines.journal import Journal
+
+POLL_SECONDS = 0.2
+PLAIN_LINE_SECONDS = 5.0
+
+
+class Watcher:
+    """While entered, shows on the console what the journal says."""
+
+    def __init__(self, journal: Journal, console: Console) -> None:
+        self._journal = journal
+        self._view: View = Bars(console) if console.is_terminal else Lines(console)
+        self._offset = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._show_news()
+        self._view.close()
+
+    def _follow(self) -> None:
+        while not self._over.wait(POLL_SECONDS):
+            self._show_news()
+
+    def _show_news(self) -> None:
+        events, self._offset = self._journal.read_from(self._offset)
+        for event in events:
+            self._view.show(event)
+
+
+class View(Protocol):
+    """Something that shows events."""
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Show one event of the journal."""
+
+    def close(self) -> None:
+        """Leave the console as a terminal should be left."""
+
+
+class Bars:
+    """One bar for each running task, with the time that is left."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[message]}"),
+            console=console,
+            transient=True,
+        )
+        self._progress.start()
+        self._bars: dict[str, TaskID] = {}
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Move, open or close the task's bar."""
+        task = event["task"]
+        if event["event"] == "started":
+            self._bars[task] = self._progress.add_task(task, total=None, message="")
+        elif event["event"] == "progress":
+            self._progress.update(
+                self._bars[task],
+                completed=event["done"],
+                total=event["total"] or None,
+                message=event["message"],
+            )
+        else:
+            self._progress.remove_task(self._bars.pop(task))
+            self._progress.console.print(ending_line(event), highlight=False, markup=False)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._progress.stop()
+
+
+class Lines:
+    """Plain lines, at most one per task every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown: dict[str, float] = {}
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Print the event, unless the task has had its line just now."""
+        task, now = event["task"], time.monotonic()
+        if event["event"] == "started":
+            self._shown[task] = now
+            self._print(f"{task}: started")
+        elif event["event"] != "progress":
+            self._print(ending_line(event))
+        elif now - self._shown.get(task, 0.0) >= PLAIN_LINE_SECONDS:
+            self._shown[task] = now
+            self._print(f"{task}: {event['done']}/{event['total']} {event['message']}")
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def ending_line(event: dict[str, Any]) -> str:
+    """How a task ended, in a line."""
+    return f"{event['task']}: {event['event']} ({event['seconds']:.1f} s)"

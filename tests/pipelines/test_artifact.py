@@ -1,0 +1,121 @@
+"""Names, completeness and damage of artifacts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from ebm_tf.errors import MissingInput
+from pipelines.artifact import Artifact, content_digest, fingerprint
+from pipelines.publishing import prepare_work, publish
+
+SETTINGS = {"langevin": {"steps": 20, "step_size": 1.0}}
+PRINT = fingerprint("TrainEBM", 1, SETTINGS, {"PrepareDataset": "aa"})
+
+
+def built(root: Path, text: str = "content") -> Artifact:
+    artifact = Artifact(root, "TrainEBM", PRINT)
+    prepare_work(artifact, {})
+    (artifact.output / "data.txt").write_text(text)
+    artifact.log.write_text("what happened")
+    record = {"task": "TrainEBM", "fingerprint": PRINT, "settings": SETTINGS, "inputs": {}}
+    publish(artifact, record)
+    return artifact
+
+
+def test_fingerprint_is_the_sha256_of_the_canonical_json() -> None:
+    text = '{"inputs":{"A":"b"},"settings":{"x":1,"y":2},"task":"T","version":3}'
+    assert fingerprint("T", 3, {"y": 2, "x": 1}, {"A": "b"}) == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        fingerprint("TrainEBM2", 1, SETTINGS, {"PrepareDataset": "aa"}),
+        fingerprint("TrainEBM", 2, SETTINGS, {"PrepareDataset": "aa"}),
+        fingerprint("TrainEBM", 1, {"langevin": {"steps": 21, "step_size": 1.0}}, {"PrepareDataset": "aa"}),
+        fingerprint("TrainEBM", 1, SETTINGS, {"PrepareDataset": "ab"}),
+    ],
+    ids=["task", "version", "settings", "inputs"],
+)
+def test_fingerprint_changes_with(other: str) -> None:
+    assert other != PRINT
+
+
+def test_content_is_the_data_files_alone() -> None:
+    data = {"data.txt": {"bytes": 1, "sha256": "aa"}}
+    beside = {
+        name: {"bytes": 1, "sha256": "bb"} for name in ("log.txt", "params.json", "tensorboard/run/events")
+    }
+    assert content_digest({**data, **beside}) == content_digest(data)
+    assert content_digest({"other.txt": data["data.txt"]}) != content_digest(data)
+    assert content_digest({"data.txt": {"bytes": 1, "sha256": "ab"}}) != content_digest(data)
+
+
+def test_published_artifact_is_whole_and_tells_its_files(tmp_path: Path) -> None:
+    artifact = built(tmp_path)
+    assert artifact.complete()
+    assert artifact.path.name == PRINT[:16]
+    files = artifact.params()["files"]
+    assert files["data.txt"] == {"bytes": 7, "sha256": hashlib.sha256(b"content").hexdigest()}
+    assert (artifact.path / "log.txt").read_text() == "what happened"
+    assert not artifact.work.exists()
+
+
+def test_nothing_there_is_not_complete(tmp_path: Path) -> None:
+    assert not Artifact(tmp_path, "TrainEBM", PRINT).complete()
+
+
+@pytest.mark.parametrize(
+    "harm, said",
+    [
+        (lambda path: (path / "data.txt").unlink(), r"data\.txt is missing"),
+        (lambda path: (path / "data.txt").write_text("con"), r"data\.txt has 3 bytes, not 7"),
+        (lambda path: (path / "params.json").unlink(), r"params\.json is missing"),
+        (lambda path: (path / "params.json").write_text("{"), r"params\.json cannot be read"),
+        (lambda path: (path / "params.json").write_text('{"fingerprint": "x"}'), r"params\.json is of x"),
+    ],
+    ids=["gone", "short", "no params", "torn params", "another's params"],
+)
+def test_damage_is_named_with_its_remedy(tmp_path: Path, harm: object, said: str) -> None:
+    artifact = built(tmp_path)
+    harm(artifact.path)  # type: ignore[operator]
+    with pytest.raises(MissingInput, match=said + ".*rebuild it with --force TrainEBM"):
+        artifact.complete()
+
+
+def test_publishing_again_swaps(tmp_path: Path) -> None:
+    old = built(tmp_path).content()
+    artifact = built(tmp_path, "other content")
+    assert artifact.content() != old
+    assert (artifact.path / "data.txt").read_text() == "other content"
+    assert [path.name for path in artifact.folder.iterdir()] == [artifact.short]
+
+
+def test_a_swap_that_was_killed_is_undone(tmp_path: Path) -> None:
+    artifact = built(tmp_path)
+    artifact.path.rename(artifact.replaced)
+    prepare_work(artifact, {})
+    assert artifact.complete()
+
+
+def test_checkpoints_survive_unless_an_input_changed(tmp_path: Path) -> None:
+    artifact = Artifact(tmp_path, "TrainEBM", PRINT)
+    prepare_work(artifact, {"PrepareDataset": "content 1"})
+    (artifact.checkpoints / "step").write_text("1")
+    (artifact.output / "half").write_text("")
+    prepare_work(artifact, {"PrepareDataset": "content 1"})
+    assert (artifact.checkpoints / "step").exists()
+    assert not list(artifact.output.iterdir())
+    prepare_work(artifact, {"PrepareDataset": "content 2"})
+    assert not list(artifact.checkpoints.iterdir())
+
+
+def test_metrics_are_those_of_the_file(tmp_path: Path) -> None:
+    artifact = built(tmp_path)
+    assert artifact.metrics() == {}
+    (artifact.path / "metrics.json").write_text(json.dumps({"kid": 0.5}))
+    assert artifact.metrics() == {"kid": 0.5}

@@ -1,0 +1,71 @@
+"""What plan and status say, and that they only look."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+
+def reasons(lab: Any, *arguments: str) -> dict[str, tuple[str, str]]:
+    rows = lab.answer("plan", "--task", "EvaluateFID", *arguments)["tasks"]
+    return {row["task"]: (row["state"], row["reason"]) for row in rows}
+
+
+def test_nothing_was_built(lab: Any) -> None:
+    assert set(reasons(lab).values()) == {("run", "never built")}
+    assert set(lab.states("status").values()) == {"missing"}
+    assert not lab.root.exists()
+
+
+def test_a_changed_setting_is_named_with_both_values(lab: Any) -> None:
+    lab.run("run", "--task", "EvaluateFID")
+    assert set(reasons(lab).values()) == {("reuse", "artifact present")}
+    after = reasons(lab, "--set", "langevin.steps=7", "--set", "training.steps=9")
+    assert after == {
+        "PrepareDataset": ("reuse", "artifact present"),
+        "TrainFeatureExtractor": ("reuse", "artifact present"),
+        "TrainEBM": ("run", "setting langevin.steps was 40, is 7; training.steps was 100000, is 9"),
+        "ReferenceStatistics": ("reuse", "artifact present"),
+        "GenerateSamples": ("run", "input TrainEBM changes"),
+        "EvaluateFID": ("run", "input GenerateSamples changes"),
+    }
+
+
+def test_the_nearest_earlier_artifact_is_compared_with(lab: Any) -> None:
+    lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=7")
+    lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=8", "--set", "training.steps=9")
+    assert reasons(lab, "--set", "langevin.steps=6")["TrainEBM"] == (
+        "run",
+        "setting langevin.steps was 7, is 6",
+    )
+
+
+def test_force_is_planned_without_a_trace(lab: Any) -> None:
+    lab.run("run", "--task", "EvaluateFID")
+    forced = reasons(lab, "--force", "GenerateSamples")
+    assert forced["GenerateSamples"] == ("run", "forced")
+    assert forced["EvaluateFID"] == ("run", "input GenerateSamples changes")
+    assert forced["TrainEBM"] == ("reuse", "artifact present")
+    assert set(reasons(lab).values()) == {("reuse", "artifact present")}
+
+
+def test_a_missing_input_of_what_is_there_is_not_needed(lab: Any) -> None:
+    lab.run("run", "--task", "EvaluateFID")
+    shutil.rmtree(lab.artifacts("TrainEBM")[0])
+    planned = reasons(lab)
+    assert planned["TrainEBM"] == ("reuse", "not needed: what it feeds is present")
+    assert planned["EvaluateFID"] == ("reuse", "artifact present")
+    assert lab.states("status")["TrainEBM"] == "missing"
+    lab.calls()
+    assert lab.run("run", "--task", "EvaluateFID").returncode == 0
+    assert lab.calls() == []
+
+
+def test_status_tells_size_and_time(lab: Any) -> None:
+    lab.run("run", "--task", "PrepareDataset")
+    row = lab.answer("status")["tasks"][0]
+    (folder,) = lab.artifacts("PrepareDataset")
+    assert row["task"] == "PrepareDataset"
+    assert row["state"] == "whole"
+    assert row["bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert row["finished"].endswith("+00:00")

@@ -1,0 +1,112 @@
+"""Kills, signals and two runs at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+GONE_SECONDS = 30.0
+
+
+def wait_until_gone(members: Any, group: int, pid: int) -> None:
+    """Wait until a process has left its group."""
+    until = time.monotonic() + GONE_SECONDS
+    while pid in members(group):
+        assert time.monotonic() < until, f"{pid} lives on"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
+def test_a_signal_leaves_no_process_and_the_next_run_goes_on(
+    lab: Any, alive_in_group: Any, number: int, code: int, workers: str
+) -> None:
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM", "--workers", workers, "--json")
+    stage = lab.sleeping_stage()
+    assert stage in alive_in_group(stage)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert alive_in_group(stage) == []
+    answer = json.loads(stdout)
+    assert (answer["status"], answer["exit_code"]) == ("interrupted", code)
+    assert {row["task"]: row["state"] for row in answer["tasks"]} == {
+        "PrepareDataset": "ran",
+        "TrainEBM": "not_run",
+    }
+    assert "Traceback" not in stderr
+    assert lab.artifacts("TrainEBM") == []
+    lab.behave()
+    assert lab.answer("run", "--task", "TrainEBM")["metrics"]["resumed"] is True
+
+
+def test_a_killed_run_leaves_nothing_finished_and_the_next_goes_on(lab: Any, alive_in_group: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM")
+    stage = lab.sleeping_stage()
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until_gone(alive_in_group, stage, stage)
+    assert lab.artifacts("TrainEBM") == []
+    assert lab.states("status")["TrainEBM"] == "missing"
+    lab.behave()
+    answer = lab.answer("run", "--task", "TrainEBM")
+    assert answer["exit_code"] == 0
+    assert answer["metrics"]["resumed"] is True
+    assert sorted(path.name for path in lab.artifacts("TrainEBM")[0].iterdir()) == [
+        "data.json",
+        "log.txt",
+        "metrics.json",
+        "params.json",
+        "tensorboard",
+    ]
+
+
+def test_a_second_run_is_told_that_the_first_is_at_it(lab: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    first = lab.start("run", "--task", "TrainEBM")
+    lab.sleeping_stage()
+    answer = lab.answer("run", "--task", "TrainEBM")
+    assert (answer["status"], answer["exit_code"]) == ("busy", 5)
+    assert f"is being built by process {first.pid}" in answer["error"]
+    assert lab.states("status")["TrainEBM"] == "in work"
+    assert lab.run("run", "--task", "TrainEBM", "--force", "TrainEBM").returncode == 5
+    first.terminate()
+    first.communicate(timeout=60)
+    assert first.returncode == 143
+
+
+def test_a_forced_rebuild_keeps_the_old_artifact_until_the_new_one_is_ready(lab: Any) -> None:
+    lab.run("run", "--task", "TrainEBM")
+    (old,) = lab.artifacts("TrainEBM")
+    made = old.stat().st_ino
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM", "--force", "TrainEBM")
+    lab.sleeping_stage()
+    assert (old / "params.json").exists()
+    process.terminate()
+    process.communicate(timeout=60)
+    assert old.stat().st_ino == made
+    rows = {row["task"]: row["reason"] for row in lab.answer("plan", "--task", "TrainEBM")["tasks"]}
+    assert rows["TrainEBM"] == "forced"
+    lab.behave()
+    assert lab.states("run", "--task", "TrainEBM")["TrainEBM"] == "ran"
+    assert lab.artifacts("TrainEBM") == [old]
+    assert old.stat().st_ino != made
+
+
+def test_the_stage_runs_in_a_session_of_its_own(lab: Any) -> None:
+    lab.behave(PrepareDataset="sleep")
+    process = lab.start("run", "--task", "PrepareDataset")
+    stage = lab.sleeping_stage()
+    assert os.getsid(stage) == stage
+    process.terminate()
+    process.communicate(timeout=60)

@@ -1,0 +1,76 @@
+"""The command line itself: quick to answer, clear in refusal."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLI = Path(__file__).resolve().parents[1] / "cli.py"
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(CLI), *arguments], capture_output=True, text=True, timeout=300)
+
+
+def loaded_by(*arguments: str) -> list[str]:
+    """Which of the slow libraries the command line has imported after a command that went well."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+        "import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'tensorflow', 'luigi', 'typer'}))"
+    )
+    command = [sys.executable, "-c", program, str(CLI.parent), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return list(ast.literal_eval(done.stdout.splitlines()[-1]))
+
+
+def test_help_imports_neither_tensorflow_nor_luigi() -> None:
+    assert loaded_by("--help") == ["typer"]
+
+
+def test_planning_imports_no_tensorflow(tmp_path: Path) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text("name: tiny\n")
+    assert loaded_by("plan", "--config", str(config), "--root", str(tmp_path / "store")) == ["luigi", "typer"]
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status", "configs", "doctor"])
+def test_every_command_has_help(command: str) -> None:
+    done = call(command, "--help")
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+
+
+def test_a_bad_option_ends_with_2() -> None:
+    assert call("run", "--tusk", "TrainEBM").returncode == 2
+    assert call("run").returncode == 2
+
+
+def test_version_is_one_line() -> None:
+    done = call("--version")
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_config_that_is_not_there_is_missing_input(tmp_path: Path) -> None:
+    done = call("plan", "--config", str(tmp_path / "none.yaml"), "--json")
+    assert done.returncode == 4
+    assert "none.yaml" in done.stderr
+    assert json.loads(done.stdout)["status"] == "missing_input"
+
+
+def test_a_config_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "torn.yaml"
+    config.write_text("langevin: [1,\n")
+    done = call("run", "--task", "TrainEBM", "--config", str(config), "--root", str(tmp_path / "store"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "store").exists()

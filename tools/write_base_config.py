@@ -1,0 +1,42 @@
+"""Write configs/base.yaml: every setting with its default, its range and what it means, from ebm_tf/config.py."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ebm_tf.config import CONFIG_FOLDER, Experiment, Setting, describe_settings
+
+HEAD = """\
+# Every setting with its default: the paper's, where it names one. The other configs extend this one.
+#
+# Written by tools/write_base_config.py from ebm_tf/config.py; edit there.
+# Command: python cli.py configs base
+"""
+
+
+def base_config() -> str:
+    """The text of configs/base.yaml."""
+    lines, section = [HEAD.rstrip()], ""
+    for setting in describe_settings():
+        *parents, key = setting.path.split(".")
+        if parents and parents[0] != section:
+            section = parents[0]
+            meaning = (Experiment.model_fields[section].annotation.__doc__ or "").strip().splitlines()[0]
+            lines += ["", f"# {meaning}", f"{section}:"]
+        lines += _entry(setting, key, indent="  " if parents else "")
+    return "\n".join(lines) + "\n"
+
+
+def _entry(setting: Setting, key: str, indent: str) -> list[str]:
+    comment = f"{setting.description} ({setting.type})"
+    wrapped = textwrap.wrap(comment, 100 - len(indent), initial_indent="# ", subsequent_indent="# ")
+    value = str(setting.default).lower() if isinstance(setting.default, bool) else setting.default
+    return [*(indent + line for line in wrapped), f"{indent}{key}: {value}"]
+
+
+if __name__ == "__main__":
+    (CONFIG_FOLDER / "base.yaml").write_text(base_config(), encoding="utf-8")

@@ -201,6 +201,11 @@ def errors_as_lines(task: str | None, as_json: bool, debug: bool) -> Iterator[No
             raise
         report_error(task, error.exit_code, str(error), as_json)
         raise typer.Exit(error.exit_code) from error
+    except OSError as error:
+        if debug:
+            raise
+        report_error(task, 4, str(error), as_json)
+        raise typer.Exit(4) from error
     except KeyboardInterrupt as interrupt:
         code = 128 + getattr(interrupt, "signal_number", 2)
         report_error(task, code, "interrupted", as_json)

@@ -32,7 +32,8 @@ class Dataset(Section):
     """Which images are learned."""
 
     name: Literal["digits"] = Field(
-        "digits", description="Data set, by its TFDS name. digits: scikit-learn's 1797 8x8 scans, no download."
+        "digits",
+        description="Data set, by its TFDS name. digits: scikit-learn's 1797 8x8 scans, no download.",
     )
 
 
@@ -91,17 +92,25 @@ class Replay(Section):
 class Loss(Section):
     """Coefficients of L = L_CD + kl L_opt + entropy L_ent + regularisation L_reg."""
 
-    kl: float = Field(1.0, ge=0, le=1000, description="Weight of L_opt, the energy of samples through the chain.")
+    kl: float = Field(
+        1.0, ge=0, le=1000, description="Weight of L_opt, the energy of samples through the chain."
+    )
     entropy: float = Field(0.3, ge=0, le=1000, description="Weight of L_ent, nearest-neighbour entropy.")
     regularisation: float = Field(1.0, ge=0, le=1000, description="Weight of L_reg, mean squared energies.")
     entropy_images: int = Field(
-        100, ge=1, le=100_000, description="Buffer images that each sample's nearest neighbour is sought among."
+        100,
+        ge=1,
+        le=100_000,
+        description="Buffer images that each sample's nearest neighbour is sought among.",
     )
     entropy_minimum_fill: int = Field(
         1000, ge=1, le=10_000_000, description="Images in the buffer before L_ent takes part."
     )
     entropy_epsilon: float = Field(
-        0.01, gt=0, le=1, description="Added to the nearest distance (pixels, L2) so that its log stays finite."
+        0.01,
+        gt=0,
+        le=1,
+        description="Added to the nearest distance (pixels, L2) so that its log stays finite.",
     )
 
 
@@ -111,7 +120,9 @@ class Optimiser(Section):
     learning_rate: float = Field(2e-4, gt=0, le=1, description="Step size of Adam after warm-up.")
     beta_1: float = Field(0.0, ge=0, lt=1, description="Decay of Adam's mean gradient.")
     beta_2: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's mean squared gradient.")
-    clip_norm: float = Field(0.5, gt=0, le=1e6, description="Global gradient norm above which it is scaled down.")
+    clip_norm: float = Field(
+        0.5, gt=0, le=1e6, description="Global gradient norm above which it is scaled down."
+    )
     warmup_steps: int = Field(0, ge=0, le=1_000_000, description="Steps over which the rate rises from 0.")
     decay_start: float = Field(
         1.0, ge=0, le=1, description="Share of training after which the rate falls linearly (1: never)."
@@ -132,27 +143,36 @@ class Training(Section):
 class Health(Section):
     """When a run counts as diverging, and what is done then: roll back with a smaller learning rate."""
 
-    max_energy: float = Field(50.0, gt=0, description="Mean |energy| of real or sampled images that is too much.")
+    max_energy: float = Field(
+        50.0, gt=0, description="Mean |energy| of real or sampled images that is too much."
+    )
     max_gap_spreads: float = Field(
-        3.0, gt=0, description="E(real) - E(samples) above or below 0 by more than this many spreads of E(real)."
+        3.0,
+        gt=0,
+        description="E(real) - E(samples) above or below 0 by more than this many spreads of E(real).",
     )
     max_spread_ratio: float = Field(4.0, gt=1, description="Spread of E(samples) over that of E(real).")
-    max_gradient_growth: float = Field(
-        20.0, gt=1, description="Gradient norm over its own running median."
-    )
+    max_gradient_growth: float = Field(20.0, gt=1, description="Gradient norm over its own running median.")
     patience: int = Field(
-        5, ge=1, le=10_000, description="Steps in a row out of range before rolling back (not-a-number: at once)."
+        5,
+        ge=1,
+        le=10_000,
+        description="Steps in a row out of range before rolling back (not-a-number: at once).",
     )
     grace_steps: int = Field(100, ge=0, description="First steps, in which only not-a-number counts.")
     rollbacks: int = Field(3, ge=0, le=100, description="Times to roll back before the run stops.")
-    learning_rate_factor: float = Field(0.5, gt=0, lt=1, description="What each roll-back scales the rate by.")
+    learning_rate_factor: float = Field(
+        0.5, gt=0, lt=1, description="What each roll-back scales the rate by."
+    )
 
 
 class Sampling(Section):
     """The samples that are judged and shown, drawn with the EMA weights."""
 
     count: int = Field(1000, ge=1, le=10_000_000, description="Images of each kind (fresh, buffer).")
-    steps: int = Field(100, ge=1, le=1_000_000, description="Langevin steps of fresh chains, from uniform noise.")
+    steps: int = Field(
+        100, ge=1, le=1_000_000, description="Langevin steps of fresh chains, from uniform noise."
+    )
     buffer_steps: int = Field(20, ge=0, le=1_000_000, description="Langevin steps of chains from the buffer.")
     step_size: float = Field(500.0, gt=0, le=1e6, description="Lambda of these chains.")
     noise_scale: float = Field(0.001, ge=0, le=1, description="Sigma of these chains.")
@@ -175,7 +195,10 @@ class Extractor(Section):
     batch_size: int = Field(64, ge=1, le=65_536, description="Images per step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Step size of Adam; falls to 0 by a cosine.")
     minimum_accuracy: float = Field(
-        0.9, ge=0, le=1, description="Share of test images to get right; below it the features are not trusted."
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of test images to get right; below it the features are not trusted.",
     )
 
 
@@ -390,7 +413,7 @@ def _problem(problem: Any, prefix: str) -> str:
     parts = [prefix, *map(str, problem["loc"])] if prefix else [str(part) for part in problem["loc"]]
     path = ".".join(parts)
     if problem["type"] == "extra_forbidden":
-        known = {name: field for name, field in _leaves(Experiment)}
+        known = dict(_leaves(Experiment))
         siblings = [name for name in known if name.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
         pool = siblings if "." in path and siblings else [*Experiment.model_fields, *known]
         return f"unknown key {path!r}{_nearest(path, pool) or _nearest(path, known)}"

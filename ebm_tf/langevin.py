@@ -38,9 +38,7 @@ class Step(NamedTuple):
 
 def chain_settings(steps: int, step_size: float, noise_scale: float, dtype: tf.DType = tf.float32) -> Chain:
     """A `Chain` from Python numbers."""
-    return Chain(
-        tf.constant(steps, tf.int32), tf.constant(step_size, dtype), tf.constant(noise_scale, dtype)
-    )
+    return Chain(tf.constant(steps, tf.int32), tf.constant(step_size, dtype), tf.constant(noise_scale, dtype))
 
 
 def seeded_noise(shape: tf.Tensor, seed: tf.Tensor, dtype: tf.DType = tf.float32) -> Noise:
@@ -72,9 +70,7 @@ def langevin(energy: Energy, images: tf.Tensor, noise: Noise, chain: Chain) -> t
     return tf.stop_gradient(images)
 
 
-def langevin_with_tail(
-    energy: Energy, images: tf.Tensor, noise: Noise, chain: Chain, tail: int
-) -> Step:
+def langevin_with_tail(energy: Energy, images: tf.Tensor, noise: Noise, chain: Chain, tail: int) -> Step:
     """The end of the same chain, with the graph through its last `tail` steps, which are unrolled.
 
     The sample x-hat of SPEC section 1: gradients reach the weights of `energy` through those steps only.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 import psutil
 
 GRACE_SECONDS = 10.0
+PARENT_POLL_SECONDS = 0.2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -55,6 +59,20 @@ class Interruption:
         # Noted now: a process whose parent ends before it is no descendant of ours any more.
         self._descendants = psutil.Process().children(recursive=True)
         raise Interrupted(number)
+
+
+def stop_with_parent() -> None:
+    """In a forked worker: stop, as if by SIGTERM, when the process that forked it is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent.pid:
+            time.sleep(PARENT_POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def end_processes(processes: list[psutil.Process], grace_seconds: float = GRACE_SECONDS) -> None:

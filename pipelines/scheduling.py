@@ -50,6 +50,8 @@ def schedule(root_task: StageTask, scheduler: str, workers: int, debug: bool = F
     settings = luigi.configuration.get_config()
     for (section, key), value in LUIGI_SETTINGS.items():
         settings.set(section, key, value)
+    if debug:
+        logging.basicConfig(level=logging.INFO)
     for name in ("luigi", "luigi-interface"):
         logging.getLogger(name).setLevel(logging.INFO if debug else logging.CRITICAL + 1)
     result = luigi.build(

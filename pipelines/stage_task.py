@@ -18,7 +18,7 @@ from luigi.parameter import ParameterVisibility
 from ebm_tf.config import Experiment
 from ebm_tf.errors import EBMError
 from pipelines.artifact import Artifact, canonical_json, fingerprint
-from pipelines.interruption import Interrupted
+from pipelines.interruption import Interrupted, stop_with_parent
 from pipelines.journal import Journal
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work, publish
@@ -131,6 +131,7 @@ class StageTask(luigi.Task):
     def run(self) -> None:
         """Build the artifact, unless another run has done so; the journal gets the ending."""
         journal, started = Journal(Path(self.journal)), time.monotonic()
+        stop_with_parent()
         journal.write(self.name(), "started")
         try:
             with locked(self.artifact) as lock:

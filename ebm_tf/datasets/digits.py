@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -16,7 +16,9 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     """1797 grey 8x8 scans of handwritten digits with their labels; needs no download."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Fixed stratified split, 1297 to train and 500 to test."}
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "Fixed stratified split, 1297 to train and 500 to test."
+    }
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(

@@ -1,8 +1,8 @@
 """The uint8 store: a data set as plain .npy files that later stages map into memory and stream.
 
-    train.npy, test.npy                uint8 [n, H, W, C]
-    train_labels.npy, test_labels.npy  int64 [n]
-    manifest.json                      counts, shape, classes, levels, sha256 of each file
+train.npy, test.npy                uint8 [n, H, W, C]
+train_labels.npy, test_labels.npy  int64 [n]
+manifest.json                      counts, shape, classes, levels, sha256 of each file
 """
 
 from __future__ import annotations
@@ -111,9 +111,7 @@ def write_store(
     return manifest
 
 
-def training_batches(
-    images: np.ndarray, batch_size: int, seed: int, first_step: int = 0
-) -> tf.data.Dataset:
+def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:
     """An endless stream of shuffled batches, uint8 [batch, H, W, C].
 
     Every pass is a new permutation that follows from (seed, pass); batches run across the end of a pass, so each

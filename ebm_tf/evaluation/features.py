@@ -19,32 +19,37 @@ from ebm_tf.config import Extractor
 from ebm_tf.errors import MissingInput
 
 FEATURES = 64
+INPUT_NOISE = 0.1  # standard deviation, pixels of 0..1, in training only
 WEIGHTS_FILE = "classifier.weights.h5"
 CARD_FILE = "classifier.json"
 
 
 def classifier_network(image_shape: tuple[int, int, int], classes: int, seed: int = 0) -> keras.Model:
-    """uint8 images [B, H, W, C] to (features [B, 64], logits [B, classes])."""
+    """uint8 images [B, H, W, C] to (features [B, 64], logits [B, classes]).
+
+    Against overfitting it sees noise on its input and has no dropout: dropout draws the features of each class
+    together, and then the distance sees little but the shares of the classes. (Digits, real test images against
+    training ones: 0.7 with dropout, 2.1 with noise, at the same accuracy.)
+    """
 
     def kernel(offset: int) -> keras.initializers.Initializer:
         return keras.initializers.HeNormal(seed=1000 * seed + offset)
 
     def conv(width: int, offset: int) -> keras.layers.Layer:
         return keras.layers.Conv2D(
-            width, 3, padding="same", activation="relu", kernel_initializer=kernel(offset)
+            width, 3, padding="same", activation="swish", kernel_initializer=kernel(offset)
         )
 
     images = keras.Input(image_shape, dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.GaussianNoise(INPUT_NOISE, seed=seed)(x)
     x = conv(32, 2)(conv(32, 1)(x))
     x = keras.layers.MaxPooling2D()(x)
     x = conv(64, 4)(conv(64, 3)(x))
     x = keras.layers.MaxPooling2D()(x)
     x = keras.layers.Flatten()(x)
-    x = keras.layers.Dropout(0.3, seed=seed)(x)
-    features = keras.layers.Dense(FEATURES, activation="relu", kernel_initializer=kernel(5))(x)
-    x = keras.layers.Dropout(0.3, seed=seed + 1)(features)
-    logits = keras.layers.Dense(classes, kernel_initializer=kernel(6))(x)
+    features = keras.layers.Dense(FEATURES, activation="swish", kernel_initializer=kernel(5))(x)
+    logits = keras.layers.Dense(classes, kernel_initializer=kernel(6))(features)
     return keras.Model(images, [features, logits], name="classifier")
 
 
@@ -62,7 +67,8 @@ def train_classifier(
         report: called with (epochs done, epochs in all, a message).
     """
     images, labels = (np.asarray(part) for part in train)
-    network = classifier_network(images.shape[1:], classes, seed)
+    height, width, channels = images.shape[1:]
+    network = classifier_network((height, width, channels), classes, seed)
     steps = settings.epochs * -(-len(images) // settings.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps)
     network.compile(

@@ -62,9 +62,7 @@ def build_energy_model(settings: Model, image_shape: tuple[int, int, int], seed:
     return EnergyModel(blocks, image_shape, settings.init_gain, seed)
 
 
-def _layer(
-    block: architectures.Block, width: int, gain: float, seed: int, dtype: str
-) -> keras.layers.Layer:
+def _layer(block: architectures.Block, width: int, gain: float, seed: int, dtype: str) -> keras.layers.Layer:
     """The Keras layer of one block whose input is `width` channels wide."""
     if isinstance(block, architectures.Conv):
         return ConvSwish(block.width, gain, seed, dtype=dtype)

@@ -13,7 +13,9 @@ def swish(x: tf.Tensor) -> tf.Tensor:
 
 def normal_kernel(gain: float, seed: int) -> keras.initializers.Initializer:
     """Kernels from N(0, gain^2 / fan-in)."""
-    return keras.initializers.VarianceScaling(gain**2, mode="fan_in", distribution="untruncated_normal", seed=seed)
+    return keras.initializers.VarianceScaling(
+        gain**2, mode="fan_in", distribution="untruncated_normal", seed=seed
+    )
 
 
 class ConvSwish(keras.layers.Layer):

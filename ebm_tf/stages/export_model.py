@@ -20,6 +20,4 @@ def run(context: Context) -> None:
     context.progress(1, 2, "checking it in a process without this project")
     images = np.random.default_rng(0).random((5, *manifest.shape), dtype=np.float32)
     differences = check_export(folder, model, images)
-    context.write_json(
-        "metrics.json", {"signatures": list(SIGNATURES), "largest_difference": differences}
-    )
+    context.write_json("metrics.json", {"signatures": list(SIGNATURES), "largest_difference": differences})

@@ -15,15 +15,13 @@ from ebm_tf.figures import save_grid
 from ebm_tf.sampling import to_uint8
 from ebm_tf.stages.context import Context
 
-REFERENCE = "train"
-
 
 def run(context: Context) -> None:
     store = Store(context.inputs["PrepareDataset"])
     network, _ = load_classifier(context.inputs["TrainFeatureExtractor"])
     random = np.random.default_rng([context.section("seed"), 2])
     count = context.section("evaluation").baseline_count
-    train, levels = np.asarray(store.images(REFERENCE)), store.manifest.levels
+    train, levels = np.asarray(store.images("train")), store.manifest.levels
     rows = {
         "reference": train,
         "real_test": np.asarray(store.images("test")),
@@ -40,9 +38,7 @@ def run(context: Context) -> None:
     save_grid(rows["real_test"][:100], context.out / "real_test.png", columns=20)
 
 
-def gaussian_images(
-    images: np.ndarray, count: int, levels: int, random: np.random.Generator
-) -> np.ndarray:
+def gaussian_images(images: np.ndarray, count: int, levels: int, random: np.random.Generator) -> np.ndarray:
     """Draws from the Gaussian fitted to the pixels of uint8 images, clipped to [0, 1]: [count, H, W, C]."""
     flat = (np.round(images.reshape(len(images), -1) * ((levels - 1) / 255)) + 0.5) / levels
     drawn = random.multivariate_normal(flat.mean(axis=0), np.cov(flat, rowvar=False), count)

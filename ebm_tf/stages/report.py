@@ -15,8 +15,14 @@ from ebm_tf.stages.evaluate_fid import ROWS
 
 # What stands under each picture. (task, file): words.
 PICTURES = {
-    ("GenerateSamples", "fresh.png"): "Samples of fresh chains, from uniform noise; the first ones, not chosen.",
-    ("GenerateSamples", "buffer.png"): "Samples of chains from the replay buffer; the first ones, not chosen.",
+    (
+        "GenerateSamples",
+        "fresh.png",
+    ): "Samples of fresh chains, from uniform noise; the first ones, not chosen.",
+    (
+        "GenerateSamples",
+        "buffer.png",
+    ): "Samples of chains from the replay buffer; the first ones, not chosen.",
     ("ReferenceStatistics", "real_test.png"): "Real test images, for comparison.",
     ("ReferenceStatistics", "gaussian_pixels.png"): "Draws from a Gaussian fitted to the training pixels.",
     ("GenerateSamples", "film.png"): "Fresh chains from noise (left) to sample (right).",

@@ -1,8 +1,9 @@
 """Checkpoints of everything that a run needs to go on as if nothing had happened.
 
 Each is a folder `step-00001250/` with TensorFlow's files (weights, average, optimiser, replay buffer) and
-`run.json` (step, roll-backs, the guard's memory, sums not yet written to history.csv). It is written beside its final name and
-renamed, so that a folder of that name is always whole. Random numbers follow from seed and step and need no state.
+`run.json` (step, roll-backs, the guard's memory, sums not yet written to history.csv). It is written beside its
+final name and renamed, so that a folder of that name is always whole. Random numbers follow from seed and step
+and need no state.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class CheckpointFolder:
         for path in unfinished.iterdir():
             _sync(path)
         shutil.rmtree(final, ignore_errors=True)
-        os.rename(unfinished, final)
+        unfinished.rename(final)
         for old in self.steps()[:-KEEP]:
             shutil.rmtree(self._path(old))
 

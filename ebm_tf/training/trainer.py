@@ -139,9 +139,7 @@ class Trainer:
             self.loss_settings,
             batch,
         )
-        contrastive, kl = (
-            context.all_reduce("SUM", half) for half in (result.contrastive, result.kl)
-        )
+        contrastive, kl = (context.all_reduce("SUM", half) for half in (result.contrastive, result.kl))
         gradients = [a + b for a, b in zip(contrastive, kl)]
         norm = tf.linalg.global_norm(gradients)
         clipped = clip_by_global_norm(gradients, norm, self.optimiser_settings.clip_norm)

@@ -8,6 +8,7 @@ import signal
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 GONE_SECONDS = 30.0
@@ -48,9 +49,12 @@ def test_a_signal_leaves_no_process_and_the_next_run_goes_on(
     assert lab.answer("run", "--task", "TrainEBM")["metrics"]["resumed"] is True
 
 
-def test_a_killed_run_leaves_nothing_finished_and_the_next_goes_on(lab: Any, alive_in_group: Any) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_run_leaves_nothing_finished_and_the_next_goes_on(
+    lab: Any, alive_in_group: Any, workers: str
+) -> None:
     lab.behave(TrainEBM="sleep")
-    process = lab.start("run", "--task", "TrainEBM")
+    process = lab.start("run", "--task", "TrainEBM", "--workers", workers)
     stage = lab.sleeping_stage()
     process.kill()
     process.communicate(timeout=60)
@@ -103,10 +107,12 @@ def test_a_forced_rebuild_keeps_the_old_artifact_until_the_new_one_is_ready(lab:
     assert old.stat().st_ino != made
 
 
-def test_the_stage_runs_in_a_session_of_its_own(lab: Any) -> None:
+def test_the_stage_has_a_session_of_its_own_and_shares_the_lock(lab: Any) -> None:
     lab.behave(PrepareDataset="sleep")
     process = lab.start("run", "--task", "PrepareDataset")
     stage = lab.sleeping_stage()
     assert os.getsid(stage) == stage
+    (lock,) = (lab.root / "artifacts" / "PrepareDataset").glob(".lock-*")
+    assert str(lock.resolve()) in {file.path for file in psutil.Process(stage).open_files()}
     process.terminate()
     process.communicate(timeout=60)

@@ -206,9 +206,7 @@ def test_a_set_value_is_checked_like_one_in_a_file():
     assert "--set langevin.steps: the value '[1' is not YAML" in refusal("digits", "langevin.steps=[1")
     assert "did you mean 'langevin.steps'?" in refusal("digits", "langevin.stpes=1")
     assert "langevin.steps received 0" in refusal("digits", "langevin.steps=0")
-    assert "unknown key 'langevin.steps.more'" in refusal("digits", "langevin.steps.more=1") or (
-        "langevin.steps received {'more': 1}" in refusal("digits", "langevin.steps.more=1")
-    )
+    assert "langevin.steps received {'more': 1}" in refusal("digits", "langevin.steps.more=1")
 
 
 def test_an_experiment_cannot_be_changed():

@@ -65,7 +65,7 @@ class Store:
     def _load(self, name: str) -> np.ndarray:
         try:
             return np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise MissingInput(f"cannot read {self.folder / name}: {error}") from error
 
 

@@ -122,7 +122,10 @@ def load_classifier(folder: str | Path) -> tuple[keras.Model, dict]:
         raise MissingInput(f"no feature extractor in {folder}: {CARD_FILE} is missing")
     card = json.loads(card_file.read_text(encoding="utf-8"))
     network = classifier_network(tuple(card["image_shape"]), card["classes"])
-    network.load_weights(Path(folder) / WEIGHTS_FILE)
+    try:
+        network.load_weights(Path(folder) / WEIGHTS_FILE)
+    except OSError as error:
+        raise MissingInput(f"cannot read {folder}/{WEIGHTS_FILE}: {error}") from error
     if weights_sha256(network) != card["sha256"]:
         raise MissingInput(f"{folder}/{WEIGHTS_FILE} is not what {CARD_FILE} describes (sha256 differs)")
     return network, card

@@ -106,7 +106,7 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
 def _append(path: Path, row: Mapping[str, float]) -> None:
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row))
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow(row)

@@ -1,0 +1,178 @@
+"""The feature extractor: it learns digits, follows from its seed, and is the one that its card names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from ebm_tf.config import Extractor
+from ebm_tf.datasets.registry import source
+from ebm_tf.errors import MissingInput
+from ebm_tf.evaluation.features import (
+    CARD_FILE,
+    FEATURES,
+    WEIGHTS_FILE,
+    classifier_network,
+    extract,
+    load_classifier,
+    save_classifier,
+    train_classifier,
+    weights_sha256,
+)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """(images, labels) of each split."""
+    builder = source("digits").builder(str(tmp_path_factory.mktemp("tfds")))
+    builder.download_and_prepare()
+    whole = {name: tfds.as_numpy(builder.as_dataset(split=name, batch_size=-1)) for name in ("train", "test")}
+    return {name: (split["image"], split["label"]) for name, split in whole.items()}
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """A classifier after 12 epochs, its accuracy, and what was reported on the way."""
+    reports = []
+    network, accuracy = train_classifier(
+        digits["train"], digits["test"], 10, Extractor(epochs=12), 0, lambda *at: reports.append(at)
+    )
+    return network, accuracy, reports
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("extractor")
+    save_classifier(trained[0], 10, trained[1], folder)
+    return folder
+
+
+def images(count, seed=0, channels=1):
+    return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, channels), dtype=np.uint8)
+
+
+def test_it_learns_digits(trained, digits):
+    network, accuracy, _ = trained
+    assert accuracy >= 0.97
+    test, labels = digits["test"]
+    right = extract(network, test)[1].argmax(axis=1) == labels
+    assert accuracy == right.mean()
+
+
+def test_its_loss_falls_and_every_epoch_is_reported(trained):
+    reports = trained[2]
+    assert [(done, total) for done, total, _ in reports] == [(epoch, 12) for epoch in range(1, 13)]
+    losses = [float(message.removeprefix("loss ")) for _, _, message in reports]
+    assert losses[-1] < losses[0] / 5
+
+
+def test_training_follows_from_its_seed(digits):
+    few = tuple(part[:200] for part in digits["train"])
+
+    def identity(seed):
+        network, _ = train_classifier(few, few, 10, Extractor(epochs=2), seed, lambda *at: None)
+        return weights_sha256(network)
+
+    assert identity(1) == identity(1)
+    assert identity(1) != identity(2)
+
+
+def test_the_first_weights_follow_from_the_seed():
+    first = weights_sha256(classifier_network((8, 8, 1), 10, seed=1))
+    assert first == weights_sha256(classifier_network((8, 8, 1), 10, seed=1))
+    assert first != weights_sha256(classifier_network((8, 8, 1), 10, seed=2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes_of_what_is_extracted(channels):
+    network = classifier_network((8, 8, channels), 7)
+    features, probabilities = extract(network, images(5, channels=channels))
+    assert features.shape == (5, FEATURES) == (5, 64)
+    assert probabilities.shape == (5, 7)
+    assert features.dtype == probabilities.dtype == np.float64
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+
+
+def test_probabilities_are_the_softmax_of_the_logits(trained):
+    shown = images(4)
+    logits = trained[0](shown, training=False)[1].numpy().astype(np.float64)
+    odds = np.exp(logits)
+    np.testing.assert_allclose(
+        extract(trained[0], shown)[1], odds / odds.sum(axis=1, keepdims=True), rtol=1e-6
+    )
+
+
+def test_the_partial_last_batch_counts_and_the_batch_size_changes_nothing(trained):
+    shown = images(13)
+    whole = extract(trained[0], shown, batch_size=13)
+    assert len(whole[0]) == 13
+    for batch_size in (1, 5, 12, 100):
+        parts = extract(trained[0], shown, batch_size)
+        for part, expected in zip(parts, whole):
+            np.testing.assert_allclose(part, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_random_is_left_when_features_are_extracted(trained):
+    shown = images(6)
+    np.testing.assert_array_equal(extract(trained[0], shown)[0], extract(trained[0], shown)[0])
+
+
+def test_a_saved_classifier_comes_back_the_same(trained, saved):
+    network, card = load_classifier(saved)
+    assert weights_sha256(network) == weights_sha256(trained[0]) == card["sha256"]
+    for received, expected in zip(extract(network, images(6)), extract(trained[0], images(6))):
+        np.testing.assert_array_equal(received, expected)
+
+
+def test_the_card_says_what_the_weights_are(trained, saved):
+    assert json.loads((saved / CARD_FILE).read_text()) == {
+        "name": "classifier",
+        "image_shape": [8, 8, 1],
+        "classes": 10,
+        "features": 64,
+        "test_accuracy": trained[1],
+        "sha256": weights_sha256(trained[0]),
+    }
+
+
+def test_the_identity_does_not_depend_on_the_file(trained, saved, tmp_path):
+    trained[0].save_weights(tmp_path / "again.weights.h5")
+    network = classifier_network((8, 8, 1), 10, seed=9)
+    network.load_weights(tmp_path / "again.weights.h5")
+    assert weights_sha256(network) == load_classifier(saved)[1]["sha256"]
+
+
+def test_one_changed_weight_is_another_identity(trained, saved):
+    network, card = load_classifier(saved)
+    weights = network.get_weights()
+    weights[-1][0] = np.nextafter(weights[-1][0], np.float32(np.inf))
+    network.set_weights(weights)
+    assert weights_sha256(network) != card["sha256"]
+
+
+def test_weights_other_than_those_of_the_card_are_refused(saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "tampered")
+    classifier_network((8, 8, 1), 10, seed=5).save_weights(folder / WEIGHTS_FILE)
+    with pytest.raises(MissingInput, match=rf"{WEIGHTS_FILE} is not what {CARD_FILE} describes"):
+        load_classifier(folder)
+
+
+def test_no_card_is_missing_input(tmp_path):
+    with pytest.raises(MissingInput, match=rf"no feature extractor in .*: {CARD_FILE} is missing"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["absent", "truncated"])
+def test_weights_that_cannot_be_read_are_missing_input(saved, tmp_path, damage):
+    folder = shutil.copytree(saved, tmp_path / "damaged")
+    weights = folder / WEIGHTS_FILE
+    whole = weights.read_bytes()
+    weights.unlink()
+    if damage == "truncated":
+        weights.write_bytes(whole[:100])
+    with pytest.raises(MissingInput, match=WEIGHTS_FILE):
+        load_classifier(folder)

@@ -1,0 +1,220 @@
+"""Stages as processes: JSON lines and nothing else on stdout, errors as events, and no life without the parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ebm_tf.config import Compute, Extractor
+from ebm_tf.datasets.store import Store
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run a stage to its end by its command line; the process that is returned has `out`, its folder."""
+
+    def runner(stage, settings, inputs=None, program=("-m", "ebm_tf.stages")):
+        folder = tmp_path_factory.mktemp(stage)
+        command = stage_command(folder, stage, settings, inputs or {}, program)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment(), timeout=PATIENCE_SECONDS
+        )
+        done.out = folder / "out"
+        return done
+
+    return runner
+
+
+@pytest.fixture(scope="module")
+def prepared(run):
+    return run("PrepareDataset", {"dataset": {"name": "digits"}})
+
+
+def stage_command(folder, stage, settings, inputs, program=("-m", "ebm_tf.stages")):
+    """The command of a stage, with its specification and its folders made."""
+    (folder / "out").mkdir()
+    (folder / "work").mkdir()
+    spec = {
+        "stage": stage,
+        "fingerprint": "0" * 64,
+        "settings": settings,
+        "compute": Compute().model_dump(),
+        "inputs": {task: str(path) for task, path in inputs.items()},
+        "work": str(folder / "work"),
+    }
+    (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    paths = ["--spec", str(folder / "spec.json"), "--out", str(folder / "out")]
+    return [sys.executable, *program, stage, *paths]
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+
+
+def events(text):
+    """Every line of stdout as JSON; any that is not fails the test."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def only_error(done):
+    """The one error event, which comes last."""
+    said = events(done.stdout)
+    errors = [event for event in said if event["event"] == "error"]
+    assert errors == said[-1:], done.stderr
+    assert set(errors[0]) == {"event", "message", "exit_code"}
+    assert "\n" not in errors[0]["message"]
+    return errors[0]
+
+
+def test_prepare_dataset_speaks_json_lines_and_leaves_its_files(prepared):
+    assert prepared.returncode == 0, prepared.stderr
+    said = events(prepared.stdout)
+    assert said
+    for event in said:
+        assert set(event) == {"event", "done", "total", "message"}
+        assert event["event"] == "progress"
+        assert 0 <= event["done"] <= event["total"] == 1797
+    files = {path.name for path in prepared.out.iterdir()}
+    images = {"train.npy", "test.npy", "train_labels.npy", "test_labels.npy"}
+    assert files == {*images, "manifest.json", "contact_sheet.png"}
+    assert Store(prepared.out).images("train").shape == (1297, 8, 8, 1)
+
+
+def test_what_tfds_prints_goes_to_stderr(prepared):
+    assert "Dataset digits downloaded and prepared" in prepared.stderr
+
+
+def test_whatever_is_printed_stays_off_stdout(run):
+    """A stage that prints by Python, past Python, and by a child of its own."""
+    program = (
+        "import os, subprocess, sys, types\n"
+        "from ebm_tf.stages import __main__ as stages\n"
+        "def run(context):\n"
+        "    print('by python')\n"
+        "    sys.__stdout__.write('by the first stdout\\n'), sys.__stdout__.flush()\n"
+        "    os.write(1, b'past python\\n')\n"
+        "    subprocess.run([sys.executable, '-c', 'print(\"by a child\")'], check=True)\n"
+        "    context.progress(1, 2, 'said')\n"
+        "loud = types.ModuleType('ebm_tf.stages.loud')\n"
+        "loud.run = run\n"
+        "sys.modules[loud.__name__] = loud\n"
+        "stages.STAGES['Loud'] = 'loud'\n"
+        "sys.exit(stages.main())\n"
+    )
+    done = run("Loud", {}, program=("-c", program))
+    assert done.returncode == 0, done.stderr
+    assert events(done.stdout) == [{"event": "progress", "done": 1, "total": 2, "message": "said"}]
+    for words in ("by python", "by the first stdout", "past python", "by a child"):
+        assert words in done.stderr.splitlines()
+
+
+def test_a_section_that_the_task_does_not_declare_is_refused(run, prepared):
+    done = run(
+        "TrainFeatureExtractor", {"extractor": Extractor().model_dump()}, {"PrepareDataset": prepared.out}
+    )
+    assert done.returncode == 3
+    assert only_error(done) == {
+        "event": "error",
+        "message": "stage TrainFeatureExtractor asked for settings 'seed', which its task does not declare",
+        "exit_code": 3,
+    }
+    assert "Traceback" in done.stderr
+    assert list(done.out.iterdir()) == []
+
+
+def test_a_missing_input_is_an_error_event_with_4_and_exit_status_4(run, tmp_path):
+    settings = {"extractor": Extractor().model_dump(), "seed": 0}
+    done = run("TrainFeatureExtractor", settings, {"PrepareDataset": tmp_path})
+    assert done.returncode == 4
+    error = only_error(done)
+    assert error["exit_code"] == 4
+    assert error["message"] == f"no data set in {tmp_path}: manifest.json is missing"
+
+
+def test_a_setting_out_of_range_is_an_error_event_with_2(run):
+    done = run("PrepareDataset", {"dataset": {"name": "mnist"}})
+    assert done.returncode == 2
+    error = only_error(done)
+    assert error["exit_code"] == 2
+    assert "dataset.name received 'mnist'" in error["message"]
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_with_its_kind_and_3(run):
+    done = run("TrainFeatureExtractor", {"extractor": Extractor().model_dump(), "seed": 0}, inputs={})
+    assert done.returncode == 3
+    assert only_error(done)["message"] == "KeyError: 'PrepareDataset'"
+
+
+@pytest.mark.parametrize("missing", ["spec.json", "out"])
+def test_without_specification_or_folder_it_ends_with_4(tmp_path, missing):
+    command = stage_command(tmp_path, "PrepareDataset", {}, {})
+    (tmp_path / missing).rename(tmp_path / "elsewhere")
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), timeout=PATIENCE_SECONDS
+    )
+    assert done.returncode == only_error(done)["exit_code"] == 4
+    assert str(tmp_path / missing) in only_error(done)["message"]
+
+
+def test_an_unknown_stage_is_refused_with_the_list():
+    command = [sys.executable, "-m", "ebm_tf.stages", "TrainEMB", "--spec", "s", "--out", "o"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), timeout=PATIENCE_SECONDS
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "TrainEBM" in done.stderr
+
+
+def ended(process):
+    """Whether a process is no more, or nothing but an entry that nobody has collected."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_it_ends_when_its_parent_is_killed(prepared, tmp_path):
+    """The parent is a process in between, killed once the stage, which would train for hours, has begun."""
+    settings = {"extractor": Extractor(epochs=10_000).model_dump(), "seed": 0}
+    command = stage_command(tmp_path, "TrainFeatureExtractor", settings, {"PrepareDataset": prepared.out})
+    parent_program = (
+        "import json, subprocess, sys, time\n"
+        "command, out, log = json.loads(sys.argv[1])\n"
+        "with open(out, 'w') as stdout, open(log, 'w') as stderr:\n"
+        "    child = subprocess.Popen(command, stdout=stdout, stderr=stderr, start_new_session=True)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(3600)\n"
+    )
+    said, log = tmp_path / "said.jsonl", tmp_path / "log.txt"
+    arguments = [sys.executable, "-c", parent_program, json.dumps([command, str(said), str(log)])]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        try:
+            until = time.monotonic() + PATIENCE_SECONDS
+            while not said.read_text():
+                assert not ended(child), log.read_text()
+                assert time.monotonic() < until, "it never began"
+                time.sleep(0.05)
+            parent.send_signal(signal.SIGKILL)
+            parent.wait()
+            while not ended(child):
+                assert time.monotonic() < until, "it lives on without its parent"
+                time.sleep(0.05)
+        finally:
+            parent.kill()
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    assert len(events(said.read_text())) < 10_000

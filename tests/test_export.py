@@ -1,0 +1,146 @@
+"""The export: it answers as the model does, in a process without this project, or it is refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ebm_tf.errors import EBMError
+from ebm_tf.export import CHECK_PROGRAM, SIGNATURES, check_export, export
+from ebm_tf.langevin import chain_settings, energy_gradient
+from ebm_tf.models.architectures import Conv, Dense, Energy, Flatten, Pool
+from ebm_tf.models.energy import EnergyModel
+from ebm_tf.sampling import run_chains, uniform_noise
+
+BLOCKS = (Conv(4), Pool(), Flatten(), Dense(8), Energy())
+SHAPE = (4, 6, 2)
+STEP_SIZE, NOISE_SCALE = 0.1, 0.02
+
+
+@pytest.fixture(scope="module")
+def model():
+    return EnergyModel(BLOCKS, SHAPE, seed=1)
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    """A SavedModel of `model`."""
+    made = tmp_path_factory.mktemp("export") / "saved_model"
+    export(model, STEP_SIZE, NOISE_SCALE, made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    loaded = tf.saved_model.load(str(folder))
+    yield loaded.signatures
+
+
+def images(count, seed=0):
+    return tf.constant(np.random.default_rng(seed).random((count, *SHAPE), dtype=np.float32))
+
+
+def sample(signatures, count, steps, seed):
+    numbers = {"count": count, "steps": steps, "seed": seed}
+    return signatures["sample"](**{name: tf.constant(n) for name, n in numbers.items()})["images"].numpy()
+
+
+def refine(signatures, start, steps, seed):
+    return signatures["refine"](images=start, steps=tf.constant(steps), seed=tf.constant(seed))["images"]
+
+
+def test_it_has_these_signatures(signatures):
+    assert set(signatures) == set(SIGNATURES) == {"energy", "score", "sample", "refine"}
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_energy_and_score_are_those_of_the_model_for_any_number_of_images(signatures, model, count):
+    shown = images(count)
+    energies, scores = (
+        signatures["energy"](images=shown)["energy"],
+        signatures["score"](images=shown)["score"],
+    )
+    assert energies.shape == (count,)
+    assert scores.shape == (count, *SHAPE)
+    np.testing.assert_allclose(energies, model(shown), rtol=1e-5)
+    np.testing.assert_allclose(scores, -energy_gradient(model, shown), rtol=1e-4, atol=1e-6)
+
+
+def test_the_score_is_the_downhill_direction_of_the_energy(signatures):
+    """Central differences along the score: the energy falls by |score|^2 a unit."""
+    shown = images(5)
+    score = signatures["score"](images=shown)["score"]
+    step = 1e-2 / tf.norm(score)
+    ahead, behind = (signatures["energy"](images=shown + s * step * score)["energy"] for s in (1, -1))
+    expected = -tf.reduce_sum(score**2, axis=[1, 2, 3])
+    np.testing.assert_allclose((ahead - behind) / (2 * step), expected, rtol=0.02)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_samples_are_the_chains_of_the_model(signatures, model, count):
+    drawn = sample(signatures, count, 5, 11)
+    assert drawn.shape == (count, *SHAPE)
+    chain = chain_settings(5, STEP_SIZE, NOISE_SCALE)
+    start = uniform_noise(count, SHAPE, 11)
+    expected = run_chains(model, start, chain, 11, count, lambda done, total: None)
+    np.testing.assert_allclose(drawn, expected, atol=1e-5)
+
+
+def test_refining_starts_from_the_given_images(signatures, model):
+    start = images(7)
+    chain = chain_settings(4, STEP_SIZE, NOISE_SCALE)
+    expected = run_chains(model, start.numpy(), chain, 3, 7, lambda done, total: None)
+    np.testing.assert_allclose(refine(signatures, start, 4, 3), expected, atol=1e-5)
+    np.testing.assert_array_equal(refine(signatures, start, 0, 3), start)
+
+
+def test_the_same_seed_gives_the_same_images_and_another_others(signatures):
+    first = sample(signatures, 3, 5, 7)
+    np.testing.assert_array_equal(sample(signatures, 3, 5, 7), first)
+    assert not np.isclose(sample(signatures, 3, 5, 8), first).all()
+    start = images(3)
+    np.testing.assert_array_equal(refine(signatures, start, 5, 7), refine(signatures, start, 5, 7))
+    assert not np.isclose(refine(signatures, start, 5, 7), refine(signatures, start, 5, 8)).all()
+
+
+def test_samples_are_pixels(signatures):
+    drawn = sample(signatures, 7, 20, 0)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert drawn.std() > 0.01
+
+
+def test_the_check_in_another_process_passes(folder, model):
+    differences = check_export(folder, model, images(5).numpy())
+    assert set(differences) == {"energy", "energy_of_one", "score", "repeated_sample"}
+    assert max(differences.values()) <= 1e-5
+    assert differences["repeated_sample"] == 0
+
+
+@pytest.mark.parametrize("module", ["ebm_tf", "ebm_tf.langevin", "pipelines", "cli"])
+def test_the_checking_process_cannot_import_the_project(module):
+    before, start, _ = CHECK_PROGRAM.partition("import numpy")
+    assert start
+    command = [sys.executable, "-I", "-c", f"{before}\nimport {module}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "ImportError: this check runs without the project"
+
+
+def test_an_export_of_other_weights_is_refused(folder):
+    with pytest.raises(EBMError, match="the export answers otherwise than the model") as caught:
+        check_export(folder, EnergyModel(BLOCKS, SHAPE, seed=2), images(5).numpy())
+    assert '"repeated_sample": 0.0' in str(caught.value)
+
+
+def test_an_export_that_cannot_be_loaded_is_refused_in_one_line(folder, model, tmp_path):
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    (broken / "saved_model.pb").write_bytes(b"not a graph")
+    with pytest.raises(EBMError, match="the export does not load without this project: ") as caught:
+        check_export(broken, model, images(2).numpy())
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,159 @@
+"""Killed and resumed against undisturbed, bit for bit, with the real stage in real processes."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ebm_tf.config import load_experiment
+from ebm_tf.training.history import read_csv
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STEPS = 60
+SECTIONS = ("seed", "model", "langevin", "replay", "loss", "optimiser", "training", "health")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of random digits-like images, written without TFDS."""
+    folder = tmp_path_factory.mktemp("store")
+    images = (np.random.default_rng(0).integers(0, 17, (90, 8, 8, 1)) * 15).astype(np.uint8)
+    for split in ("train", "test"):
+        np.save(folder / f"{split}.npy", images)
+        np.save(folder / f"{split}_labels.npy", np.zeros(90, np.int64))
+    manifest = {
+        "dataset": "test", "version": "1", "shape": [8, 8, 1], "dtype": "uint8", "levels": 17,
+        "classes": ["0"], "counts": {"train": 90, "test": 90}, "sha256": {}, "licence": "none",
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+class Run:
+    """One TrainEBM stage with a folder of its own."""
+
+    def __init__(self, folder, store, *overrides):
+        sets = [f"training.steps={STEPS}", "training.batch_size=8", "training.log_every=4",
+                "training.grid_every=20", "langevin.steps=3", "replay.capacity=100",
+                "loss.entropy_minimum_fill=40", "compute.checkpoint_every=7", *overrides]  # fmt: skip
+        experiment = load_experiment("digits", sets).model_dump()
+        self.work, self.out = folder / "work", folder / "out"
+        self.work.mkdir(parents=True)
+        self.spec = folder / "spec.json"
+        self.spec.write_text(json.dumps({
+            "stage": "TrainEBM", "fingerprint": "test", "settings": {s: experiment[s] for s in SECTIONS},
+            "compute": experiment["compute"], "inputs": {"PrepareDataset": str(store)}, "work": str(self.work),
+        }))  # fmt: skip
+
+    def start(self):
+        self.out.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "ebm_tf.stages", "TrainEBM", "--spec", self.spec, "--out", self.out]
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def finish(self):
+        process = self.start()
+        out, errors = process.communicate(timeout=250)
+        return process.returncode, [json.loads(line) for line in out.splitlines()], errors
+
+    def kill_at(self, step):
+        """SIGKILL once history.csv has reached `step`."""
+        process = self.start()
+        while self.reached() < step:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    def reached(self):
+        steps = read_csv(self.work / "record" / "history.csv").get("step", [0])
+        return steps[-1] if len(steps) else 0
+
+    def results(self):
+        """Name to sha256 of what must not depend on interruptions."""
+        names = ["history.csv", "last.weights.h5", "average.weights.h5", "replay.npz"]
+        names += sorted(f"grids/{path.name}" for path in (self.out / "grids").iterdir())
+        arrays = dict(np.load(self.out / "replay.npz", allow_pickle=False))
+        digests = {
+            n: hashlib.sha256((self.out / n).read_bytes()).hexdigest() for n in names if "npz" not in n
+        }
+        return {**digests, **{n: hashlib.sha256(a.tobytes()).hexdigest() for n, a in arrays.items()}}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, store):
+    run = Run(tmp_path_factory.mktemp("undisturbed"), store)
+    code, _, errors = run.finish()
+    assert code == 0, errors
+    return run
+
+
+def test_a_whole_run_leaves_what_it_promises(undisturbed):
+    history = read_csv(undisturbed.out / "history.csv")
+    np.testing.assert_array_equal(history["step"], range(4, STEPS + 1, 4))
+    for name in ("loss_cd", "loss_opt", "loss_entropy", "loss_regularisation", "energy_real_spread",
+                 "gradient_norm_cd", "gradient_norm_kl", "displacement", "score_size", "clipped_share",
+                 "buffer_fill", "chain_age"):  # fmt: skip
+        assert np.isfinite(history[name]).all()
+    assert json.loads((undisturbed.out / "metrics.json").read_text())["traces"] == 1
+    assert {"images_per_second", "chain_steps_per_second"} <= set(read_csv(undisturbed.out / "speed.csv"))
+    assert list((undisturbed.out / "tensorboard").glob("events.*"))
+
+
+def test_killed_twice_and_resumed_gives_the_same_bits(tmp_path, store, undisturbed):
+    run = Run(tmp_path, store)
+    first, second = sorted(random.SystemRandom().sample(range(8, STEPS - 4), 2))
+    run.kill_at(first)
+    run.kill_at(max(second, first + 4))
+    code, events, errors = run.finish()
+    assert code == 0, errors
+    assert any("resumed at step" in event.get("message", "") for event in events)
+    assert run.results() == undisturbed.results(), f"killed at steps {first} and {second}"
+
+
+def test_an_unfinished_checkpoint_is_not_taken_for_one(tmp_path, store, undisturbed):
+    run = Run(tmp_path, store)
+    run.kill_at(30)
+    debris = run.work / "checkpoints" / "step-00000059.unfinished"
+    debris.mkdir()
+    (debris / "run.json").write_text("{")
+    code, _, errors = run.finish()
+    assert code == 0, errors
+    assert run.results() == undisturbed.results()
+
+
+def test_a_diverging_run_rolls_back_and_then_says_what_it_saw(tmp_path, store):
+    run = Run(tmp_path, store, "optimiser.learning_rate=0.9", "optimiser.warmup_steps=0", "health.grace_steps=0",
+              "optimiser.clip_norm=1000", "health.rollbacks=2", "training.steps=400")  # fmt: skip
+    code, events, _ = run.finish()
+    assert code == 3
+    assert events[-1]["event"] == "error"
+    assert "training diverged: " in events[-1]["message"]
+    assert "after 2 roll-backs" in events[-1]["message"]
+    assert "try a smaller optimiser.learning_rate" in events[-1]["message"]
+    told = [json.loads(line) for line in (run.work / "record" / "rollbacks.jsonl").read_text().splitlines()]
+    assert [event["learning_rate_factor"] for event in told] == [0.5, 0.25]
+    assert all(event["back_to"] <= event["step"] for event in told)
+    assert not list(run.out.iterdir()), "a failed run leaves no artifact files"
+
+
+def test_a_run_that_recovers_finishes_with_the_smaller_rate(tmp_path, store):
+    run = Run(tmp_path, store, "optimiser.learning_rate=0.3", "optimiser.warmup_steps=0", "health.grace_steps=0",
+              "optimiser.clip_norm=1000", "health.learning_rate_factor=0.001", "health.max_gap_spreads=50",
+              "health.max_spread_ratio=50")  # fmt: skip
+    code, events, errors = run.finish()
+    assert code == 0, errors
+    metrics = json.loads((run.out / "metrics.json").read_text())
+    assert metrics["rollbacks"] >= 1
+    history = read_csv(run.out / "history.csv")
+    np.testing.assert_array_equal(history["step"], np.unique(history["step"]))
+    assert history["learning_rate"][-1] < 0.001

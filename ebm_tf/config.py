@@ -194,6 +194,9 @@ class Extractor(Section):
     epochs: int = Field(30, ge=1, le=10_000, description="Passes over the training images.")
     batch_size: int = Field(64, ge=1, le=65_536, description="Images per step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Step size of Adam; falls to 0 by a cosine.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Of the classifier; apart from the experiment's, so that runs compare."
+    )
     minimum_accuracy: float = Field(
         0.9,
         ge=0,
@@ -205,6 +208,7 @@ class Extractor(Section):
 class Evaluation(Section):
     """What EvaluateFID computes."""
 
+    seed: int = Field(0, ge=0, lt=2**31, description="Of the baselines' images and of KID's subsets.")
     baseline_count: int = Field(1000, ge=2, description="Images of each baseline row (noise, Gaussian).")
     kid_subsets: int = Field(100, ge=1, le=100_000, description="Subsets that KID is averaged over.")
     kid_subset_size: int = Field(1000, ge=2, description="Images of each KID subset, at most.")
@@ -226,7 +230,9 @@ class Experiment(Section):
     name: str = Field(
         "experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Folder below runs/ that shows it."
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="Every random number follows from it.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Every random number of training and sampling follows from it."
+    )
     dataset: Dataset = Dataset()
     model: Model = Model()
     langevin: Langevin = Langevin()

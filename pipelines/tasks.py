@@ -20,7 +20,7 @@ class PrepareDataset(StageTask):
 class TrainFeatureExtractor(StageTask):
     """Trains the classifier whose features the distances are measured in."""
 
-    SETTINGS = ("extractor", "seed")
+    SETTINGS = ("extractor",)
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
 
@@ -36,7 +36,7 @@ class TrainEBM(StageTask):
 class ReferenceStatistics(StageTask):
     """Measures the features of the real images and of the baselines."""
 
-    SETTINGS = ("evaluation", "seed")
+    SETTINGS = ("evaluation",)
     UPSTREAM = (PrepareDataset, TrainFeatureExtractor)
 
 
@@ -58,7 +58,7 @@ class RetrieveNeighbours(StageTask):
 class EvaluateFID(StageTask):
     """Computes the Fréchet distance and KID of the samples, beside those of the baselines."""
 
-    SETTINGS = ("evaluation", "seed")
+    SETTINGS = ("evaluation",)
     UPSTREAM = (PrepareDataset, TrainFeatureExtractor, ReferenceStatistics, GenerateSamples)
 
 

@@ -78,9 +78,9 @@ def _end_with_parent(parent: int) -> None:
 def _as_one_line(error: Exception) -> EBMError:
     if isinstance(error, EBMError):
         return error
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return MissingInput(f"the disk is full: {error.filename or 'a file'} could not be written; make room")
     first = (str(error).strip() or "no message").splitlines()[0]
+    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in first:
+        return MissingInput(f"the disk is full, make room and run again ({first})")
     return EBMError(f"{type(error).__name__}: {first}")
 
 

@@ -23,7 +23,7 @@ ROWS = {
 
 
 def run(context: Context) -> None:
-    settings, seed = context.section("evaluation"), context.section("seed")
+    settings = context.section("evaluation")
     network, card = load_classifier(context.inputs["TrainFeatureExtractor"])
     references, sampled = context.inputs["ReferenceStatistics"], context.inputs["GenerateSamples"]
     moments = Moments.load(references / "reference_moments.npz")
@@ -45,7 +45,7 @@ def run(context: Context) -> None:
         frechet[name] = frechet_distance(Moments.of(features), moments)
         equal_size[name] = frechet_distance(Moments.of(features[:smallest]), moments)
         kernel[name] = kernel_distance(
-            features, reference, settings.kid_subsets, settings.kid_subset_size, seed
+            features, reference, settings.kid_subsets, settings.kid_subset_size, settings.seed
         )
         shares[name] = class_share(probabilities.argmax(axis=1), card["classes"]).tolist()
         context.progress(len(ROWS) + done + 1, 2 * len(ROWS), f"distances: {ROWS[name]}")
@@ -66,7 +66,7 @@ def run(context: Context) -> None:
             "weights": "average (EMA)",
             "chain_steps": chain_steps,
             "kid": {"subsets": settings.kid_subsets, "subset_size": settings.kid_subset_size},
-            "seed": seed,
+            "seed": settings.seed,
         },
     }
     context.write_json("metrics.json", metrics)

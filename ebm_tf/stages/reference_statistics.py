@@ -19,8 +19,8 @@ from ebm_tf.stages.context import Context
 def run(context: Context) -> None:
     store = Store(context.inputs["PrepareDataset"])
     network, _ = load_classifier(context.inputs["TrainFeatureExtractor"])
-    random = np.random.default_rng([context.section("seed"), 2])
-    count = context.section("evaluation").baseline_count
+    settings = context.section("evaluation")
+    random, count = np.random.default_rng(settings.seed), settings.baseline_count
     train, levels = np.asarray(store.images("train")), store.manifest.levels
     rows = {
         "reference": train,

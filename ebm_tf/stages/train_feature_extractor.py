@@ -12,9 +12,7 @@ def run(context: Context) -> None:
     settings, store = context.section("extractor"), Store(context.inputs["PrepareDataset"])
     classes = len(store.manifest.classes)
     train, test = ((store.images(split), store.labels(split)) for split in ("train", "test"))
-    network, accuracy = train_classifier(
-        train, test, classes, settings, context.section("seed"), context.progress
-    )
+    network, accuracy = train_classifier(train, test, classes, settings, settings.seed, context.progress)
     if accuracy < settings.minimum_accuracy:
         raise EBMError(
             f"the feature extractor gets {accuracy:.1%} of the test images right, less than "

@@ -36,7 +36,7 @@ def changed_tasks(section: str, **values: object) -> set[str]:
         ("evaluation", {"kid_subsets": 7}, {"ReferenceStatistics", "EvaluateFID", "Report"}),
         ("neighbours", {"k": 7}, {"RetrieveNeighbours", "Report"}),
         ("compute", {"threads": 7}, set()),
-        ("seed", {}, set(TASKS) - {"PrepareDataset"}),
+        ("seed", {}, set(TASKS) - {"PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics"}),
     ],
 )
 def test_a_setting_renews_what_depends_on_it(

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-MARGIN, PAPER = 2, 255
+MARGIN, PAPER = 4, 96  # pixels; a grey that neither strokes nor backgrounds have much of
 
 
 def save_grid(images: np.ndarray, path: Path, columns: int, scale: int | None = None) -> None:

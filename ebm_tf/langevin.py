@@ -29,7 +29,7 @@ class Chain(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One Langevin step: where it came out, the score-free gradient that moved it, what clipping cut."""
+    """One Langevin step: where it came out, the energy gradient that moved it, which pixels were clipped."""
 
     images: tf.Tensor
     gradient: tf.Tensor

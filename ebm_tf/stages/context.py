@@ -8,7 +8,6 @@ lines on standard output; everything else that it prints goes to standard error,
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -85,8 +84,3 @@ class Context:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise MissingInput(f"cannot read {path}: {error}") from error
-
-
-def log(message: str) -> None:
-    """A line for the stage's log."""
-    print(message, file=sys.stderr, flush=True)

@@ -82,11 +82,11 @@ def summary(metrics: dict[str, Any]) -> str:
     sizes = protocol["images"]
     equal = metrics["frechet_distance_at_equal_size"]
     lines = [
-        f"{'':30} {'Frechet':>9} {'at n=' + str(equal['images']):>9} {'KID x 1000':>16} "
+        f"{'':30} {'Frechet':>9} {'at n=' + str(equal['images']):>9} {'KID':>16} "
         f"{'class entropy':>13} {'images':>7}"
     ]
     for name, title in ROWS.items():
-        kid = f"{1e3 * metrics['kid'][name]:.2f} +- {1e3 * metrics['kid_spread'][name]:.2f}"
+        kid = f"{metrics['kid'][name]:.2f} +- {metrics['kid_spread'][name]:.2f}"
         lines.append(
             f"{title:30} {metrics['frechet_distance'][name]:9.2f} {equal[name]:9.2f} {kid:>16} "
             f"{metrics['class_entropy'][name]:13.3f} {sizes[name]:7d}"

@@ -150,7 +150,7 @@ def test_a_run_that_recovers_finishes_with_the_smaller_rate(tmp_path, store):
     run = Run(tmp_path, store, "optimiser.learning_rate=0.3", "optimiser.warmup_steps=0", "health.grace_steps=0",
               "optimiser.clip_norm=1000", "health.learning_rate_factor=0.001", "health.max_gap_spreads=50",
               "health.max_spread_ratio=50")  # fmt: skip
-    code, events, errors = run.finish()
+    code, _, errors = run.finish()
     assert code == 0, errors
     metrics = json.loads((run.out / "metrics.json").read_text())
     assert metrics["rollbacks"] >= 1

@@ -95,7 +95,7 @@ def save_bars(labels: Sequence[str], groups: Mapping[str, Sequence[float]], titl
         axis.bar(np.arange(len(labels)) + index * width, values, width, label=name)
     axis.set_xticks(np.arange(len(labels)) + 0.4 - width / 2, labels)
     axis.set_title(title, fontsize=10)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from ebm_tf.errors import ConfigError, MissingInput
@@ -26,6 +34,15 @@ class Section(BaseModel):
     """A group of settings: immutable, and closed to keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic would take `true` for 1."""
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError(f"{info.field_name} received {str(value).lower()}: give {_range_of(field)}")
+        return value
 
 
 class Dataset(Section):
@@ -316,12 +333,16 @@ def _range_of(field: FieldInfo) -> str:
         return " | ".join(map(str, choices))
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     bounds = [
-        f"{sign} {getattr(constraint, key):g}"
+        f"{sign} {_plain(getattr(constraint, key))}"
         for constraint in field.metadata
         for key, sign in signs.items()
         if hasattr(constraint, key)
     ]
     return ", ".join([getattr(annotation, "__name__", str(annotation)), *bounds])
+
+
+def _plain(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _find(config: str | Path) -> Path:

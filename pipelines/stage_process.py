@@ -38,7 +38,8 @@ class StageError(EBMError):
 
 def stage_command(name: str, spec: Path, output: Path) -> list[str]:
     """The command line of a stage."""
-    return [sys.executable, "-m", "ebm_tf.stages", name, "--spec", str(spec), "--out", str(output)]
+    files = ["--spec", str(spec), "--out", str(output)]
+    return [sys.executable, "-m", "ebm_tf.stages", name, *files, "--parent", str(os.getpid())]
 
 
 def run_stage(name: str, spec: Path, output: Path, log: Path, lock: int, progress: Progress) -> None:

@@ -268,3 +268,8 @@ def test_every_setting_is_described():
         assert setting.type, path
     assert settings["langevin.steps"].type == "int, >= 1, <= 10000"
     assert settings["replay.policy"].type == "fifo | reservoir"
+
+
+def test_truth_is_no_number():
+    with pytest.raises(ConfigError, match=r"steps received true: give int, >= 1, <= 10000"):
+        load_experiment("digits", ["langevin.steps=true"])

@@ -34,9 +34,12 @@ def main() -> int:
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--spec", type=Path, required=True, help="JSON file that the pipeline wrote")
     parser.add_argument("--out", type=Path, required=True, help="empty folder for the artifact's files")
+    parser.add_argument(
+        "--parent", type=int, help="process without which this one stops (default: its parent)"
+    )
     options = parser.parse_args()
     channel = _claim_stdout()
-    _end_with_parent(os.getppid())
+    _end_with_parent(options.parent or os.getppid())
     try:
         context = Context.read(options.spec, options.out, channel)
         _run(options.stage, context)
@@ -60,7 +63,6 @@ def _claim_stdout() -> TextIO:
     """Keep standard output for events: whatever libraries print goes to standard error, native code included."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    sys.stdout = sys.stderr
     return channel
 
 

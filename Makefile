@@ -23,12 +23,13 @@ test-slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow --timeout 1800
 
 # The mark is made last: an installation that was interrupted is done again.
-$(VENV)/installed: requirements.lock tools/find_python.sh
+$(VENV)/installed: requirements.lock requirements-gpu.lock setup.cfg tools/find_python.sh
 	@echo "Setting up $(VENV): about 2 GB, once" >&2
 	"$$(sh tools/find_python.sh)" -m venv $(VENV)
 	$(RUN) -m pip install --quiet --require-hashes -r requirements.lock
 	@if command -v nvidia-smi >/dev/null 2>&1; then \
 	  $(RUN) -m pip install --quiet --require-hashes -r requirements-gpu.lock; fi
+	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 lock:

@@ -22,7 +22,6 @@ PIPE_WIDTH = 250
 
 app = typer.Typer(
     help="Energy-based models, from data to Fréchet distance.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -237,7 +236,17 @@ def value_at(values: Any, path: str) -> Any:
 
 def main() -> None:
     """Entry point of the console script."""
-    app(prog_name="ebm")
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
+    try:
+        code = app(prog_name="ebm", standalone_mode=False)
+    except Exception as error:
+        complaint = getattr(error, "format_message", None)  # what Typer says of a command line it cannot take
+        if complaint is None:
+            raise
+        report_error(None, 2, f"{complaint().rstrip('.')}; see --help", "--json" in sys.argv)
+        code = 2
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union
+from typing import Any, Literal, NamedTuple, Optional, Union
 
 import yaml
 from pydantic import (
@@ -155,6 +155,9 @@ class Training(Section):
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay per step of the averaged (EMA) weights.")
     log_every: int = Field(50, ge=1, le=1_000_000, description="Steps between rows of history.csv.")
     grid_every: int = Field(1000, ge=1, le=1_000_000, description="Steps between pictures of the negatives.")
+    checkpoint_every: int = Field(
+        250, ge=1, le=1_000_000, description="Steps between checkpoints, to which a diverging run goes back."
+    )
 
 
 class Health(Section):
@@ -186,13 +189,17 @@ class Health(Section):
 class Sampling(Section):
     """The samples that are judged and shown, drawn with the EMA weights."""
 
-    count: int = Field(1000, ge=1, le=10_000_000, description="Images of each kind (fresh, buffer).")
+    count: int = Field(1000, ge=2, le=10_000_000, description="Images of each kind (fresh, buffer).")
     steps: int = Field(
         100, ge=1, le=1_000_000, description="Langevin steps of fresh chains, from uniform noise."
     )
     buffer_steps: int = Field(20, ge=0, le=1_000_000, description="Langevin steps of chains from the buffer.")
-    step_size: float = Field(500.0, gt=0, le=1e6, description="Lambda of these chains.")
-    noise_scale: float = Field(0.001, ge=0, le=1, description="Sigma of these chains.")
+    step_size: Optional[float] = Field(
+        None, gt=0, le=1e6, description="Lambda of these chains; by default langevin.step_size."
+    )
+    noise_scale: Optional[float] = Field(
+        None, ge=0, le=1, description="Sigma of these chains; by default langevin.noise_scale."
+    )
     batch_size: int = Field(250, ge=1, le=65_536, description="Chains that run side by side.")
     film_chains: int = Field(8, ge=1, le=64, description="Chains in the film strip from noise to image.")
     film_frames: int = Field(11, ge=2, le=100, description="Pictures of each chain in the film strip.")
@@ -237,7 +244,6 @@ class Compute(Section):
     threads: int = Field(1, ge=0, le=1024, description="CPU threads in an operation (0: one per core).")
     logical_cpus: int = Field(1, ge=1, le=64, description="CPU replicas to train on where there is no GPU.")
     deterministic: bool = Field(True, description="Only operations that give the same bits each time.")
-    checkpoint_every: int = Field(250, ge=1, description="Training steps between checkpoints.")
     minimum_free_disk_mb: int = Field(300, ge=0, description="MiB free at the root before a run starts.")
 
 
@@ -264,6 +270,16 @@ class Experiment(Section):
     evaluation: Evaluation = Evaluation()
     compute: Compute = Compute()
 
+    @model_validator(mode="after")
+    def _entropy_takes_part(self) -> Experiment:
+        if self.loss.entropy > 0 and self.replay.capacity < self.loss.entropy_minimum_fill:
+            raise ValueError(
+                f"replay.capacity is {self.replay.capacity}, less than loss.entropy_minimum_fill "
+                f"({self.loss.entropy_minimum_fill}), so that the entropy term would never take part; lower "
+                "the one, raise the other, or set loss.entropy=0"
+            )
+        return self
+
 
 class Setting(NamedTuple):
     """One row of the reference of settings."""
@@ -283,6 +299,13 @@ def config_headline(path: Path) -> str:
     """The first comment line of a config: what it is."""
     first = path.read_text(encoding="utf-8").split("\n", 1)[0]
     return first.lstrip("# ").rstrip() if first.startswith("#") else ""
+
+
+def chain_of_samples(sampling: Sampling, langevin: Langevin) -> tuple[float, float]:
+    """Step size and noise scale of the chains that draw samples: their own, or else those of training."""
+    step_size = langevin.step_size if sampling.step_size is None else sampling.step_size
+    noise_scale = langevin.noise_scale if sampling.noise_scale is None else sampling.noise_scale
+    return step_size, noise_scale
 
 
 def load_experiment(config: str | Path = DEFAULT_CONFIG, overrides: Sequence[str] = ()) -> Experiment:
@@ -329,7 +352,10 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
 def _range_of(field: FieldInfo) -> str:
     """Such as "int, >= 1, <= 100" or "fifo | reservoir"."""
     annotation = field.annotation
-    if choices := getattr(annotation, "__args__", ()):
+    choices = getattr(annotation, "__args__", ())
+    if type(None) in choices:
+        annotation = next(choice for choice in choices if choice is not type(None))
+    elif choices:
         return " | ".join(map(str, choices))
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     bounds = [
@@ -364,27 +390,56 @@ def _read_chain(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     parent = values.pop("extends", None)
     if parent is None:
         return values
-    parent_path = path.parent / f"{parent}.yaml"
-    if not parent_path.is_file():
-        raise MissingInput(f"{path} extends {parent!r}, but there is no {parent_path}")
+    beside = path.parent / f"{parent}.yaml"
+    parent_path = beside if beside.is_file() else available_configs().get(str(parent))
+    if parent_path is None:
+        shipped = ", ".join(available_configs())
+        raise MissingInput(
+            f"{path} extends {parent!r}, but there is no {beside}, nor one shipped ({shipped})"
+        )
     return _merged(_read_chain(parent_path, (*seen, path)), values)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise MissingInput(f"cannot read {path}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "malformed"
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ConfigError(f"{path}{where}: not YAML that can be read ({problem})") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: received a {type(values).__name__}; a config is a mapping of sections")
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, strict where it is lax: no aliases (one could hold itself), no key twice."""
+
+    def compose_node(self, parent: Optional[yaml.Node], index: Any) -> Optional[yaml.Node]:
+        """As the parent does, but refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases (*) are not taken here", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As the parent does, but refuse a key that comes twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} comes twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def _merged(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
@@ -400,8 +455,8 @@ def _override(values: dict[str, Any], text: str) -> None:
     if not equals or not path.strip():
         raise ConfigError(f"--set received {text!r}; give section.key=value, for example langevin.steps=40")
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
+        value = _parse(raw)
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {path}: the value {raw!r} is not YAML that can be read") from error
     if isinstance(value, str):
         value = _number(value)

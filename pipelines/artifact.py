@@ -14,7 +14,8 @@ from ebm_tf.errors import MissingInput
 
 PARAMS = "params.json"
 LOG = "log.txt"
-NOT_CONTENT = (PARAMS, LOG)
+SPEED = "speed.csv"
+NOT_CONTENT = (PARAMS, LOG, SPEED)
 """Files that differ between two builds of the same thing (so does whatever is below `tensorboard/`)."""
 
 

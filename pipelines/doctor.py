@@ -1,4 +1,4 @@
-"""Is this machine ready: versions, devices, disk, data sets."""
+"""Is this machine ready: versions, devices, disk, data sets, trained weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ def examine(root: Path) -> dict[str, Any]:
         "devices": _ask(DEVICES_PROGRAM),
         "free_disk_mb": shutil.disk_usage(place).free >> 20,
         "datasets": _ask(DATASETS_PROGRAM),
+        "weights": {task: _artifacts(root, task) for task in ("TrainEBM", "TrainFeatureExtractor")},
     }
+
+
+def _artifacts(root: Path, task: str) -> list[str]:
+    """The finished artifacts of a task below the root."""
+    return sorted(path.parent.name for path in (root / "artifacts" / task).glob("[0-9a-f]*/params.json"))
 
 
 def _ask(program: str) -> Any:

@@ -95,7 +95,8 @@ def execute(request: Request, watch: Watch = lambda journal: nullcontext()) -> O
             present = {step.name() for step in tree(task) if step.complete()}
             with watch(journal):
                 complete = _build(task, request, journal)
-            links.refresh(request.experiment, request.root)
+            if complete:
+                links.refresh(request.experiment, request.root)
         except Interrupted:
             complete = False
         return _outcome(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import socket
+from http.client import HTTPException
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import luigi
 from luigi.execution_summary import LuigiStatusCode
@@ -37,10 +40,12 @@ def scheduler_arguments(scheduler: str) -> dict[str, object]:
     host, _, port = scheduler.rpartition(":")
     if not host or not port.isdigit():
         raise ConfigError(f"--scheduler received {scheduler!r}; give local or HOST:PORT")
+    # Asked here, because Luigi's own attempts take minutes to give up.
+    question = urlencode({"data": json.dumps({"status": "RUNNING", "upstream_status": ""})})
     try:
-        # Asked here, because Luigi's own attempts take minutes to give up.
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+        with urlopen(f"http://{scheduler}/api/task_list?{question}", timeout=CONNECT_SECONDS) as answer:
+            json.load(answer)["response"]
+    except (OSError, ValueError, TypeError, KeyError, HTTPException) as error:
         raise MissingInput(f"no Luigi scheduler at {scheduler} ({error}); start luigid there") from error
     return {"scheduler_host": host, "scheduler_port": int(port)}
 

@@ -43,7 +43,7 @@ class ReferenceStatistics(StageTask):
 class GenerateSamples(StageTask):
     """Draws samples by Langevin chains, from noise and from the replay buffer."""
 
-    SETTINGS = ("sampling", "seed", "model")
+    SETTINGS = ("sampling", "langevin", "seed", "model")
     UPSTREAM = (TrainEBM, PrepareDataset)
     resources = ACCELERATOR
 

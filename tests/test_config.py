@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -10,6 +12,7 @@ from ebm_tf.config import (
     DEFAULT_CONFIG,
     Experiment,
     available_configs,
+    chain_of_samples,
     config_headline,
     describe_settings,
     load_experiment,
@@ -273,3 +276,42 @@ def test_every_setting_is_described():
 def test_truth_is_no_number():
     with pytest.raises(ConfigError, match=r"steps received true: give int, >= 1, <= 10000"):
         load_experiment("digits", ["langevin.steps=true"])
+
+
+def test_the_example_of_the_readme_loads_from_any_folder(tmp_path):
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "my.yaml").write_text(example)
+    experiment = load_experiment(tmp_path / "my.yaml")
+    digits = load_experiment("digits")
+    assert experiment.langevin.steps == 30
+    assert experiment.langevin.step_size == digits.langevin.step_size
+    assert experiment.name != digits.name
+
+
+def test_an_entropy_term_that_could_never_take_part_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"replay.capacity is 500, less than loss.entropy_minimum_fill \(1000\)"
+    ):
+        load_experiment("digits", ["replay.capacity=500"])
+    assert load_experiment("digits", ["replay.capacity=500", "loss.entropy=0"]).replay.capacity == 500
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("langevin: {steps: 3}\nlangevin: {steps: 4}", "the key 'langevin' comes twice"),
+        ("a: &a {b: *a}", "aliases"),
+        ("name: 2024-99-99", "month must be in 1..12"),
+    ],
+)
+def test_yaml_that_would_mislead_is_refused_in_one_line(tmp_path, text, words):
+    (tmp_path / "my.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_experiment(tmp_path / "my.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_samples_are_drawn_as_in_training_unless_told_otherwise():
+    experiment = load_experiment("digits", ["langevin.step_size=0.3", "sampling.noise_scale=0.01"])
+    assert chain_of_samples(experiment.sampling, experiment.langevin) == (0.3, 0.01)

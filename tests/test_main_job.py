@@ -71,7 +71,7 @@ def test_the_metrics_have_their_keys_and_their_protocol(reported):
     assert re.fullmatch(r"[0-9a-f]{64}", protocol["extractor"]["sha256"])
     assert protocol["reference"] == {"split": "train", "images": 1297}
     assert protocol["images"]["real_test"] == 500
-    assert protocol["chain_steps"] == {"fresh": 5, "buffer": 2}
+    assert protocol["chains"]["fresh"]["steps"] == 5
     assert metrics["frechet_distance"]["real_test"] < metrics["frechet_distance"]["uniform_noise"]
 
 
@@ -126,6 +126,15 @@ def test_a_setting_of_the_evaluation_trains_nothing(reported):
     assert ran == {"ReferenceStatistics", "EvaluateFID"}
 
 
+def test_a_forced_training_that_comes_out_identical_leaves_what_stands_on_it(reported):
+    root, _ = reported
+    code, outcome, errors = cli(
+        "run", "--task", "GenerateSamples", "--force", "TrainEBM", "--root", root, settings=SHORT
+    )
+    assert code == 0, errors
+    assert states(outcome) == {"PrepareDataset": "reused", "TrainEBM": "ran", "GenerateSamples": "reused"}
+
+
 def test_the_export_answers_in_a_process_without_the_project(reported):
     root, _ = reported
     metrics = json.loads((root / "runs/digits/ExportModel/metrics.json").read_text())
@@ -142,5 +151,5 @@ def test_the_default_run_learns_digits(tmp_path):
     assert distance["fresh"] <= distance["gaussian_pixels"] / 3
     assert distance["buffer"] <= 2 * distance["real_test"]
     assert min(outcome["metrics"]["class_share"]) >= 0.03
-    history = tmp_path / "runs/digits/TrainEBM/rollbacks.jsonl"
-    assert not history.exists(), "the default must not need its guard"
+    trained = json.loads((tmp_path / "runs/digits/TrainEBM/metrics.json").read_text())
+    assert trained["rollbacks"] == [], "the default must not need its guard"

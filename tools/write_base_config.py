@@ -34,8 +34,13 @@ def base_config() -> str:
 def _entry(setting: Setting, key: str, indent: str) -> list[str]:
     comment = f"{setting.description} ({setting.type})"
     wrapped = textwrap.wrap(comment, 100 - len(indent), initial_indent="# ", subsequent_indent="# ")
-    value = str(setting.default).lower() if isinstance(setting.default, bool) else setting.default
-    return [*(indent + line for line in wrapped), f"{indent}{key}: {value}"]
+    return [*(indent + line for line in wrapped), f"{indent}{key}: {_as_yaml(setting.default)}"]
+
+
+def _as_yaml(value: object) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def main() -> int:
         context = Context.read(options.spec, options.out, channel)
         _run(options.stage, context)
     except Exception as error:
-        traceback.print_exc()
+        if not isinstance(error, EBMError):
+            traceback.print_exc()
         shown = _as_one_line(error)
         print(_event(shown), file=channel, flush=True)
         return shown.exit_code

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from ebm_tf.datasets.store import Store
-from ebm_tf.evaluation.distances import class_share, entropy_of, frechet_distance, kernel_distance
+from ebm_tf.evaluation.distances import (
+    class_share,
+    entropy_of,
+    frechet_distance,
+    frechet_distance_from_features,
+    kernel_distance,
+)
 from ebm_tf.evaluation.features import extract, load_classifier
 from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.figures import save_bars
@@ -28,12 +34,11 @@ def run(context: Context) -> None:
     references, sampled = context.inputs["ReferenceStatistics"], context.inputs["GenerateSamples"]
     moments = Moments.load(references / "reference_moments.npz")
     reference = _load(references / "reference.npz")["features"]
-    rows, chain_steps = {}, {}
+    rows, chains = {}, {}
     for name in ROWS:
         if name in ("fresh", "buffer"):
-            drawn = _load(sampled / f"{name}.npz")
-            rows[name] = extract(network, drawn["images"])
-            chain_steps[name] = int(drawn["chain_steps"])
+            rows[name] = extract(network, _load(sampled / f"{name}.npz")["images"])
+            chains[name] = context.read_json("GenerateSamples", f"{name}.json")["chain"]
         else:
             kept = _load(references / f"{name}.npz")
             rows[name] = (kept["features"], kept["probabilities"])
@@ -42,8 +47,8 @@ def run(context: Context) -> None:
     smallest = min(len(features) for features, _ in rows.values())
     frechet, equal_size, kernel, shares = {}, {}, {}, {}
     for done, (name, (features, probabilities)) in enumerate(rows.items()):
-        frechet[name] = frechet_distance(Moments.of(features), moments)
-        equal_size[name] = frechet_distance(Moments.of(features[:smallest]), moments)
+        frechet[name] = _frechet(features, reference, moments)
+        equal_size[name] = _frechet(features[:smallest], reference, moments)
         kernel[name] = kernel_distance(
             features, reference, settings.kid_subsets, settings.kid_subset_size, settings.seed
         )
@@ -64,16 +69,45 @@ def run(context: Context) -> None:
             "images": {name: len(features) for name, (features, _) in rows.items()},
             "pixels": "uint8, quantised to the data set's levels",
             "weights": "average (EMA)",
-            "chain_steps": chain_steps,
-            "kid": {"subsets": settings.kid_subsets, "subset_size": settings.kid_subset_size},
+            "chains": chains,
+            "kid": {
+                "subsets": settings.kid_subsets,
+                "subset_size": {
+                    name: min(settings.kid_subset_size, len(features), len(reference))
+                    for name, (features, _) in rows.items()
+                },
+            },
             "seed": settings.seed,
         },
+        "warnings": _warnings(smallest, card["features"]),
     }
     context.write_json("metrics.json", metrics)
     names = Store(context.inputs["PrepareDataset"]).manifest.classes
     shown = {ROWS[name]: shares[name] for name in ("fresh", "buffer", "real_test")}
     save_bars(names, shown, "Share of each class, by the extractor", context.out / "class_share.png")
     (context.out / "summary.txt").write_text(summary(metrics), encoding="utf-8")
+
+
+def _frechet(features: np.ndarray, reference: np.ndarray, moments: Moments) -> float:
+    """Between features and the reference; with fewer images than features, without their singular covariance."""
+    if len(features) < features.shape[1]:
+        return frechet_distance_from_features(features, reference)
+    return frechet_distance(Moments.of(features), moments)
+
+
+def _warnings(images: int, features: int) -> list[str]:
+    """What a reader has to know about the number of images."""
+    if images < features:
+        return [
+            f"{images} images are fewer than the {features} features: the distance is mostly bias; raise "
+            "sampling.count and evaluation.baseline_count"
+        ]
+    if images < 10_000:
+        return [
+            f"With {images} images the Frechet distance is biased upwards; compare only with numbers of as many "
+            "images."
+        ]
+    return []
 
 
 def summary(metrics: dict[str, Any]) -> str:
@@ -100,6 +134,7 @@ def summary(metrics: dict[str, Any]) -> str:
         f"(sha256 {protocol['extractor']['sha256'][:12]}). Not an Inception FID.",
         f"Fresh samples: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split has an "
         f"entropy of {np.log(len(share)):.3f}.",
+        *metrics["warnings"],
     ]
     return "\n".join(lines) + "\n"
 

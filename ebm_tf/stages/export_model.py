@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ebm_tf.config import chain_of_samples
 from ebm_tf.datasets.store import Store
 from ebm_tf.export import SIGNATURES, check_export, export
 from ebm_tf.stages.context import Context
@@ -11,12 +12,13 @@ from ebm_tf.training.trainer import load_average
 
 
 def run(context: Context) -> None:
-    settings, manifest = context.section("sampling"), Store(context.inputs["PrepareDataset"]).manifest
+    manifest = Store(context.inputs["PrepareDataset"]).manifest
+    step_size, noise_scale = chain_of_samples(context.section("sampling"), context.section("langevin"))
     weights = context.inputs["TrainEBM"] / "average.weights.h5"
     model = load_average(context.section("model"), manifest.shape, str(weights))
     context.progress(0, 2, "writing the SavedModel")
     folder = context.out / "saved_model"
-    export(model, settings.step_size, settings.noise_scale, folder)
+    export(model, step_size, noise_scale, folder)
     context.progress(1, 2, "checking it in a process without this project")
     images = np.random.default_rng(0).random((5, *manifest.shape), dtype=np.float32)
     differences = check_export(folder, model, images)

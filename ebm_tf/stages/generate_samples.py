@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ebm_tf.config import chain_of_samples
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import EBMError
 from ebm_tf.figures import save_film, save_grid
@@ -16,6 +17,7 @@ from ebm_tf.training.trainer import load_average
 
 def run(context: Context) -> None:
     settings, seed = context.section("sampling"), context.section("seed")
+    step_size, noise_scale = chain_of_samples(settings, context.section("langevin"))
     manifest = Store(context.inputs["PrepareDataset"]).manifest
     trained = context.inputs["TrainEBM"]
     model = load_average(context.section("model"), manifest.shape, str(trained / "average.weights.h5"))
@@ -26,14 +28,15 @@ def run(context: Context) -> None:
         "buffer": (settings.buffer_steps, _from_buffer(stored, settings.count, random)),
     }
     for index, (kind, (steps, start)) in enumerate(kinds.items()):
-        chain = chain_settings(steps, settings.step_size, settings.noise_scale)
+        chain = chain_settings(steps, step_size, noise_scale)
 
         def report(done: int, total: int, index: int = index, kind: str = kind) -> None:
             context.progress(index * total + done, len(kinds) * total, f"{kind} chains")
 
         ends = run_chains(model, start, chain, 2 * seed + index, settings.batch_size, report)
-        _write(context, kind, to_uint8(ends, manifest.levels), steps)
-    fresh = chain_settings(settings.steps, settings.step_size, settings.noise_scale)
+        drawn = {"steps": steps, "step_size": step_size, "noise_scale": noise_scale, "seed": seed}
+        _write(context, kind, to_uint8(ends, manifest.levels), drawn)
+    fresh = chain_settings(settings.steps, step_size, noise_scale)
     _write_film(context, model, kinds["fresh"][1][: settings.film_chains], fresh, manifest.levels)
 
 
@@ -44,10 +47,11 @@ def _from_buffer(stored: np.ndarray, count: int, random: np.random.Generator) ->
     return ((stored[chosen] + noise) / 256).astype(np.float32)
 
 
-def _write(context: Context, kind: str, images: np.ndarray, steps: int) -> None:
+def _write(context: Context, kind: str, images: np.ndarray, chain: dict[str, float]) -> None:
     if len(np.unique(images.reshape(len(images), -1), axis=0)) == 1:
         raise EBMError(f"all {len(images)} {kind} samples are the same image: the model has collapsed")
-    np.savez(context.out / f"{kind}.npz", images=images, chain_steps=steps)
+    np.savez(context.out / f"{kind}.npz", images=images)
+    context.write_json(f"{kind}.json", {"images": len(images), "chain": chain})
     save_grid(images[:100], context.out / f"{kind}.png", columns=20)
 
 

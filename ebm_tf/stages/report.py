@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def run(context: Context) -> None:
             {"task": task, "words": words, "data": _embedded(context.inputs[task] / file)}
             for (task, file), words in PICTURES.items()
         ],
-        rollbacks=_rollbacks(context.inputs["TrainEBM"] / "rollbacks.jsonl"),
+        export=context.read_json("ExportModel", "metrics.json"),
         config=yaml.safe_dump(_config(records), sort_keys=False),
         records=records,
     )
@@ -58,11 +57,6 @@ def run(context: Context) -> None:
 
 def _embedded(picture: Path) -> str:
     return base64.b64encode(picture.read_bytes()).decode("ascii")
-
-
-def _rollbacks(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
 
 
 def _config(records: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ PANELS = {
     "Mean energy": ("energy_real", "energy_sample"),
     "Spread of energies": ("energy_real_spread", "energy_sample_spread"),
     "Loss terms": ("loss_cd", "loss_opt", "loss_entropy", "loss_regularisation"),
-    "Gradient norm": ("gradient_norm", "gradient_norm_cd", "gradient_norm_kl"),
+    "Gradient norm": ("gradient_norm", "gradient_norm_cd_reg", "gradient_norm_kl"),
     "Chain displacement (pixels, L2)": ("displacement",),
     "Share of clipped pixels": ("clipped_share",),
 }
@@ -38,7 +38,6 @@ def run(context: Context) -> None:
         trainer,
         store.images("train"),
         context.section("health"),
-        context.compute.checkpoint_every,
         context.work,
     )
     loop.run(context.progress)

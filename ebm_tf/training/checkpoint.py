@@ -28,6 +28,9 @@ class CheckpointFolder:
         folder.mkdir(parents=True, exist_ok=True)
         for debris in folder.glob("*.unfinished"):
             shutil.rmtree(debris)
+        for replaced in folder.glob("*.replaced"):  # killed in the middle of a swap
+            final = replaced.with_suffix("")
+            shutil.rmtree(replaced) if final.exists() else replaced.rename(final)
 
     def steps(self) -> list[int]:
         """The steps that there are checkpoints of, rising."""
@@ -43,8 +46,11 @@ class CheckpointFolder:
         (unfinished / "run.json").write_text(json.dumps(dict(run)), encoding="utf-8")
         for path in unfinished.iterdir():
             _sync(path)
-        shutil.rmtree(final, ignore_errors=True)
+        replaced = final.with_suffix(".replaced")
+        if final.exists():
+            final.rename(replaced)
         unfinished.rename(final)
+        shutil.rmtree(replaced, ignore_errors=True)
         for old in self.steps()[:-KEEP]:
             shutil.rmtree(self._path(old))
 

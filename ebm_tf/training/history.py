@@ -70,7 +70,10 @@ class History:
         return {"sums": self.sums, "count": self.count}
 
     def rewind(self, step: int, state: Mapping[str, Any]) -> None:
-        """Forget all that was written after `step`, and take up the interval that was open then."""
+        """Forget what was written after `step`, and take up the interval that was open then.
+
+        TensorBoard's files cannot be shortened: there, steps that were run twice are drawn twice.
+        """
         self.sums, self.count = dict(state["sums"]), int(state["count"])
         self._since = None
         for name in ("history.csv", "speed.csv"):
@@ -104,7 +107,7 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
 
 
 def _append(path: Path, row: Mapping[str, float]) -> None:
-    new = not path.exists()
+    new = not path.exists() or path.stat().st_size == 0
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if new:
@@ -113,11 +116,11 @@ def _append(path: Path, row: Mapping[str, float]) -> None:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    if not path.exists():
-        return
-    header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [row for row in rows if row.endswith("\n") and int(row.split(",", 1)[0]) <= step]
-    if whole:
-        path.write_text("".join([header, *whole]), encoding="utf-8")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    kept = [row for row in lines[1:] if row.endswith("\n") and int(row.split(",", 1)[0]) <= step]
+    shortened = path.with_suffix(".unfinished")
+    if kept:
+        shortened.write_text("".join([lines[0], *kept]), encoding="utf-8")
+        shortened.replace(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)

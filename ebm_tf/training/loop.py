@@ -7,9 +7,8 @@ memory; (2) history and pictures of later steps are forgotten; (3) the stream of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,8 @@ class Position:
     """Where a run stands."""
 
     step: int = 0
-    rollbacks: int = 0
     learning_rate_factor: float = 1.0
+    rollbacks: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Loop:
@@ -45,11 +44,8 @@ class Loop:
         EBMError: the run diverged more often than `health.rollbacks` allows.
     """
 
-    def __init__(
-        self, trainer: Trainer, images: np.ndarray, health: Health, checkpoint_every: int, work: Path
-    ) -> None:
+    def __init__(self, trainer: Trainer, images: np.ndarray, health: Health, work: Path) -> None:
         self.trainer, self.images, self.health = trainer, images, health
-        self.checkpoint_every = checkpoint_every
         self.record = work / "record"
         self.record.mkdir(parents=True, exist_ok=True)
         training = trainer.training_settings
@@ -66,6 +62,7 @@ class Loop:
             self._go_to(saved[-1])
             report(self.position.step, self.steps, f"resumed at step {self.position.step}")
         else:
+            self.history.rewind(0, self.history.state())
             self._save()
         while self.position.step < self.steps:
             problem = self._advance(report)
@@ -91,7 +88,7 @@ class Loop:
                 report(at.step, self.steps, _message(means))
             if at.step % settings.grid_every == 0 or last:
                 self.history.write_grid(at.step, to_uint8(samples.numpy(), self.trainer.levels))
-            if at.step % self.checkpoint_every == 0 or last:
+            if at.step % settings.checkpoint_every == 0 or last:
                 self._save()
         return None
 
@@ -100,7 +97,7 @@ class Loop:
         samples, measured = self.trainer.step(
             real,
             tf.constant(at.step, tf.int32),
-            tf.constant(at.rollbacks, tf.int32),
+            tf.constant(len(at.rollbacks), tf.int32),
             tf.constant(rate, tf.float32),
         )
         values = tf.stack(list(measured.values())).numpy()  # one transfer for all
@@ -108,24 +105,22 @@ class Loop:
 
     def _roll_back(self, problem: str, report: Report) -> None:
         """Return to a checkpoint from before the trouble, with a smaller learning rate, or give up."""
-        tried, at_step = self.position.rollbacks, self.position.step
-        if tried >= self.health.rollbacks:
+        told, at_step = self.position.rollbacks, self.position.step
+        if len(told) >= self.health.rollbacks:
             raise EBMError(
-                f"training diverged: {problem}, after {tried} roll-backs each with "
+                f"training diverged: {problem}, after {len(told)} roll-backs each with "
                 f"{self.health.learning_rate_factor:g} times the learning rate; try a smaller "
                 "optimiser.learning_rate or langevin.step_size, a larger loss.regularisation, or a longer "
                 "optimiser.warmup_steps"
             )
-        settled = at_step - self.health.patience - self.checkpoint_every // 2
+        settled = at_step - self.health.patience - self.trainer.training_settings.checkpoint_every // 2
         good = [step for step in self.checkpoints.steps() if step <= settled]
         step = good[-1] if good else self.checkpoints.steps()[0]
         factor = self.position.learning_rate_factor * self.health.learning_rate_factor
         self._go_to(step)
-        self.position.rollbacks, self.position.learning_rate_factor = tried + 1, factor
-        self.guard.bad_steps = 0
         event = {"step": at_step, "problem": problem, "back_to": step, "learning_rate_factor": factor}
-        with (self.record / "rollbacks.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        self.position.rollbacks, self.position.learning_rate_factor = [*told, event], factor
+        self.guard.bad_steps = 0
         self._save()
         report(step, self.steps, f"rolled back to step {step}: {problem}")
 
@@ -138,7 +133,7 @@ class Loop:
 
     def _save(self) -> None:
         run: dict[str, Any] = {
-            "position": vars(self.position),
+            "position": asdict(self.position),
             "guard": self.guard.state(),
             "history": self.history.state(),
         }

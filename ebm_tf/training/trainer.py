@@ -146,7 +146,7 @@ class Trainer:
         self.optimiser.apply_gradients(zip(clipped, weights), skip_gradients_aggregation=True)
         norms = {
             "gradient_norm": norm,
-            "gradient_norm_cd": tf.linalg.global_norm(contrastive),
+            "gradient_norm_cd_reg": tf.linalg.global_norm(contrastive),
             "gradient_norm_kl": tf.linalg.global_norm(kl),
         }
         replicas = float(context.num_replicas_in_sync)  # every replica has the norms of the whole

@@ -64,6 +64,12 @@ class ReplayBuffer(tf.Module):
         """Images in the buffer, int32."""
         return tf.cast(tf.minimum(self.added, self.settings.capacity), tf.int32)
 
+    @property
+    def mean_age(self) -> tf.Tensor:
+        """Langevin steps behind the images in the buffer, on average, float32."""
+        total = tf.reduce_sum(tf.cast(self.ages, tf.float32))
+        return total / tf.cast(tf.maximum(self.fill, 1), tf.float32)
+
     def draw(self, count: int, seed: tf.Tensor) -> Chains:
         """`count` random stored images, dequantised. From an empty buffer: black images of age 0."""
         index_seed, pixel_seed = _split(seed, 2)

@@ -49,9 +49,12 @@ def run_chains(
 
 
 def film(energy: Energy, start: np.ndarray, chain: Chain, seed: int, frames: int) -> np.ndarray:
-    """Chains on their way: [frames, n, H, W, C], the first frame their start and the last their end."""
+    """Chains on their way: [frames, n, H, W, C], the first frame their start and the last their end.
+
+    Frames stand ever further apart, since chains move most at first; of short chains there are fewer.
+    """
     steps = int(chain.steps)
-    shown = np.unique(np.linspace(0, steps, min(frames, steps + 1)).round().astype(int))
+    shown = np.unique(np.geomspace(steps, 1, frames - 1).round().astype(int))
     noise = seeded_noise(tf.constant(start.shape), _batch_seed(seed, tf.constant(0)))
 
     @tf.function

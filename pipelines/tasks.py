@@ -65,7 +65,7 @@ class EvaluateFID(StageTask):
 class ExportModel(StageTask):
     """Writes a SavedModel that needs none of this code, and checks it in such a process."""
 
-    SETTINGS = ("sampling", "model")
+    SETTINGS = ("sampling", "langevin", "model")
     UPSTREAM = (TrainEBM, PrepareDataset)
 
 

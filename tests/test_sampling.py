@@ -84,9 +84,9 @@ def test_a_film_goes_from_its_start_to_the_end_of_the_same_chains(start):
     np.testing.assert_allclose(strip[-1], run(start, batch_size=7), rtol=1e-5, atol=1e-6)
 
 
-def test_the_frames_of_a_film_are_evenly_spaced_on_the_way(start):
+def test_the_frames_of_a_film_stand_ever_further_apart(start):
     strip = film(bowl, start, QUIET, seed=3, frames=4)
-    for frame, step in zip(strip, (0, 2, 4, 6)):
+    for frame, step in zip(strip, (0, 1, 2, 6)):
         np.testing.assert_allclose(frame, 0.25 + 0.8**step * (start - 0.25), rtol=1e-5)
 
 

@@ -105,7 +105,7 @@ class Trainer:
         )
         measurements["loss"] = total_loss(measurements, self.loss_settings, share.entropy_active)
         measurements["buffer_fill"] = tf.cast(self.buffer.fill, tf.float32) / self.buffer.settings.capacity
-        measurements["chain_age"] = tf.reduce_mean(tf.cast(ages, tf.float32))
+        measurements["buffer_age"] = self.buffer.mean_age
         measurements["learning_rate"] = learning_rate
         return samples, measurements
 

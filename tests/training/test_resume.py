@@ -103,7 +103,7 @@ def test_a_whole_run_leaves_what_it_promises(undisturbed):
     np.testing.assert_array_equal(history["step"], range(4, STEPS + 1, 4))
     for name in ("loss_cd", "loss_opt", "loss_entropy", "loss_regularisation", "energy_real_spread",
                  "gradient_norm_cd_reg", "gradient_norm_kl", "displacement", "score_size", "clipped_share",
-                 "buffer_fill", "chain_age"):  # fmt: skip
+                 "buffer_fill", "buffer_age"):  # fmt: skip
         assert np.isfinite(history[name]).all()
     assert json.loads((undisturbed.out / "metrics.json").read_text())["traces"] == 1
     assert {"images_per_second", "chain_steps_per_second"} <= set(read_csv(undisturbed.out / "speed.csv"))

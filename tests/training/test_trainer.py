@@ -78,6 +78,7 @@ def test_samples_go_to_the_buffer_with_their_ages():
     assert int(trainer.buffer.fill) == 24
     assert set(np.unique(trainer.buffer.ages.numpy()[:24])) <= {4, 8, 12}
     assert float(measured["buffer_fill"]) == pytest.approx(24 / 40)
+    assert float(measured["buffer_age"]) == pytest.approx(trainer.buffer.ages.numpy()[:24].mean())
 
 
 def test_chains_from_noise_use_no_buffer_image():

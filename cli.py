@@ -57,7 +57,7 @@ def run(
 ) -> None:
     """Run a task with all that it needs; what is there already is reused."""
     with errors_as_lines(task, as_json, debug):
-        from ebm_tf.config import load_experiment
+        from ebm_tf.config_files import load_experiment
         from pipelines.display import show_outcome
         from pipelines.runner import Request, execute
         from pipelines.watching import Watcher
@@ -84,7 +84,7 @@ def plan(
 ) -> None:
     """Say what a run would reuse and what it would run, and why; nothing is written."""
     with errors_as_lines(task, as_json, debug):
-        from ebm_tf.config import load_experiment
+        from ebm_tf.config_files import load_experiment
         from pipelines import inspect
         from pipelines.display import table
         from pipelines.tasks import task_named
@@ -110,7 +110,7 @@ def status(
 ) -> None:
     """Show the artifacts of an experiment: whole, missing, damaged, stale or in work."""
     with errors_as_lines(None, as_json, debug):
-        from ebm_tf.config import load_experiment
+        from ebm_tf.config_files import load_experiment
         from pipelines import inspect
         from pipelines.display import table
 
@@ -133,12 +133,8 @@ def configs(
 ) -> None:
     """List the shipped configs, or every setting of one."""
     with errors_as_lines(None, as_json, debug):
-        from ebm_tf.config import (
-            available_configs,
-            config_headline,
-            describe_settings,
-            load_experiment,
-        )
+        from ebm_tf.config import describe_settings
+        from ebm_tf.config_files import available_configs, config_headline, load_experiment
         from pipelines.display import table
 
         if not name:

@@ -8,13 +8,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ebm_tf.config import (
+from ebm_tf.config import Experiment, chain_of_samples, describe_settings
+from ebm_tf.config_files import (
     DEFAULT_CONFIG,
-    Experiment,
     available_configs,
-    chain_of_samples,
     config_headline,
-    describe_settings,
     load_experiment,
     section,
 )

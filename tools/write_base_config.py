@@ -8,7 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ebm_tf.config import CONFIG_FOLDER, Experiment, Setting, describe_settings
+from ebm_tf.config import Experiment, Setting, describe_settings
+from ebm_tf.config_files import CONFIG_FOLDER
 
 HEAD = """\
 # Every setting with its default: the paper's, where it names one. The other configs extend this one.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ebm_tf import config
+from ebm_tf import config_files
 from ebm_tf.config import Compute
 from ebm_tf.errors import EBMError, MissingInput
 
@@ -47,7 +47,7 @@ class Context:
             stage=values["stage"],
             fingerprint=values["fingerprint"],
             settings=values["settings"],
-            compute=config.section("compute", values["compute"]),
+            compute=config_files.section("compute", values["compute"]),
             inputs={name: Path(folder) for name, folder in values["inputs"].items()},
             work=Path(values["work"]),
             out=out,
@@ -58,7 +58,7 @@ class Context:
         """The checked settings of one section; only those of the slice, so that a fingerprint leaves nothing out."""
         if name not in self.settings:
             raise EBMError(f"stage {self.stage} asked for settings {name!r}, which its task does not declare")
-        return config.section(name, self.settings[name])
+        return config_files.section(name, self.settings[name])
 
     def progress(self, done: int, total: int, message: str = "") -> None:
         """Tell how far the stage is."""

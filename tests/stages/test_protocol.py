@@ -128,7 +128,7 @@ def test_a_section_that_the_task_does_not_declare_is_refused(run):
         "message": "stage PrepareDataset asked for settings 'dataset', which its task does not declare",
         "exit_code": 3,
     }
-    assert "Traceback" in done.stderr
+    assert "Traceback" not in done.stderr, "what it says is enough"
     assert list(done.out.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ebm_tf.config import load_experiment
+from ebm_tf.config_files import load_experiment
 from ebm_tf.training.history import read_csv
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -1,0 +1,199 @@
+"""Experiments from files: YAML laid over YAML, `--set` over both, and one line for whatever is wrong with it.
+
+A config has the sections of `Experiment`; `extends: NAME` lays it over another one, beside it or shipped. Unknown
+keys are refused with the nearest known name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ebm_tf.config import Experiment, Section, leaves, range_of
+from ebm_tf.errors import ConfigError, MissingInput
+
+CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
+DEFAULT_CONFIG = "digits"
+
+
+def available_configs() -> dict[str, Path]:
+    """The shipped configs by name."""
+    return {path.stem: path for path in sorted(CONFIG_FOLDER.glob("*.yaml"))}
+
+
+def config_headline(path: Path) -> str:
+    """The first comment line of a config: what it is."""
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.lstrip("# ").rstrip() if first.startswith("#") else ""
+
+
+def load_experiment(config: str | Path = DEFAULT_CONFIG, overrides: Sequence[str] = ()) -> Experiment:
+    """Read a config, lay `overrides` ("section.key=value") over it, and check the whole.
+
+    Args:
+        config: path of a YAML file, or the name of a shipped config.
+        overrides: values in YAML notation; later ones win.
+
+    Raises:
+        ConfigError: unknown key, wrong type, value out of range, YAML that cannot be read.
+        MissingInput: there is no such file.
+    """
+    values = _read_chain(_find(config), seen=())
+    for text in overrides:
+        _override(values, text)
+    return _validated(Experiment, values, where=str(config))
+
+
+def section(name: str, values: Any) -> Any:
+    """One checked section of `Experiment` (or a plain value such as the seed) from a slice of a config."""
+    annotation = Experiment.model_fields[name].annotation
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return _validated(annotation, values, where=name, prefix=name)
+    return values
+
+
+def _find(config: str | Path) -> Path:
+    known = available_configs()
+    if str(config) in known:
+        return known[str(config)]
+    path = Path(config)
+    if path.is_file():
+        return path
+    hint = _nearest(str(config), known)
+    raise MissingInput(f"no config {str(config)!r}: give a YAML file, or one of {', '.join(known)}{hint}")
+
+
+def _read_chain(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The values of a config laid over those that it extends."""
+    if path in seen:
+        raise ConfigError(f"{path} extends itself by way of {' -> '.join(p.name for p in seen)}")
+    values = _read_yaml(path)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    beside = path.parent / f"{parent}.yaml"
+    parent_path = beside if beside.is_file() else available_configs().get(str(parent))
+    if parent_path is None:
+        shipped = ", ".join(available_configs())
+        raise MissingInput(
+            f"{path} extends {parent!r}, but there is no {beside}, nor one shipped ({shipped})"
+        )
+    return _merged(_read_chain(parent_path, (*seen, path)), values)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = _parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingInput(f"cannot read {path}: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{path}{where}: not YAML that can be read ({problem})") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: received a {type(values).__name__}; a config is a mapping of sections")
+    return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, strict where it is lax: no aliases (one could hold itself), no key twice."""
+
+    def compose_node(self, parent: Optional[yaml.Node], index: Any) -> Optional[yaml.Node]:
+        """As the parent does, but refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases (*) are not taken here", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As the parent does, but refuse a key that comes twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} comes twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
+def _merged(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in delta.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    path, equals, raw = text.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set received {text!r}; give section.key=value, for example langevin.steps=40")
+    try:
+        value = _parse(raw)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"--set {path}: the value {raw!r} is not YAML that can be read") from error
+    if isinstance(value, str):
+        value = _number(value)
+    *parents, key = path.strip().split(".")
+    for parent in parents:
+        inner = values.get(parent)
+        values[parent] = dict(inner) if isinstance(inner, dict) else {}
+        values = values[parent]
+    values[key] = value
+
+
+def _number(text: str) -> Union[str, float]:
+    """YAML 1.1 takes 2e-4 for text; people mean a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _validated(model: type[BaseModel], values: Any, where: str, prefix: str = "") -> Any:
+    try:
+        return model.model_validate(_with_numbers(values))
+    except ValidationError as error:
+        problems = [_problem(problem, prefix) for problem in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(problems)) from error
+
+
+def _with_numbers(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _with_numbers(value) for key, value in values.items()}
+    return _number(values) if isinstance(values, str) and values[:1].isdigit() else values
+
+
+def _problem(problem: Any, prefix: str) -> str:
+    """One pydantic complaint as a phrase: what was received, what is allowed."""
+    parts = [prefix, *map(str, problem["loc"])] if prefix else [str(part) for part in problem["loc"]]
+    path = ".".join(parts)
+    if problem["type"] == "extra_forbidden":
+        known = dict(leaves(Experiment))
+        siblings = [name for name in known if name.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
+        pool = siblings if "." in path and siblings else [*Experiment.model_fields, *known]
+        return f"unknown key {path!r}{_nearest(path, pool) or _nearest(path, known)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return message
+    allowed = next((range_of(field) for name, field in leaves(Experiment) if name == path), "")
+    return f"{path} received {problem['input']!r}: {message[0].lower()}{message[1:]}" + (
+        f" (allowed: {allowed})" if allowed else ""
+    )
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

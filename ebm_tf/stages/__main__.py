@@ -44,9 +44,9 @@ def main() -> int:
         context = Context.read(options.spec, options.out, channel)
         _run(options.stage, context)
     except Exception as error:
-        if not isinstance(error, EBMError):
-            traceback.print_exc()
         shown = _as_one_line(error)
+        if type(shown) is EBMError and shown is not error:  # nothing that a user could mend
+            traceback.print_exc()
         print(_event(shown), file=channel, flush=True)
         return shown.exit_code
     return 0

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from ebm_tf.files import sha256_of, sync
 from pipelines.artifact import LOG, PARAMS, Artifact, canonical_json, content_digest
 from pipelines.provenance import git_revision, host, versions
-
-BLOCK_BYTES = 1 << 20
 
 
 def prepare_work(artifact: Artifact, input_contents: Mapping[str, str]) -> None:
@@ -46,7 +42,7 @@ def publish(artifact: Artifact, record: Mapping[str, Any]) -> None:
     output = artifact.output
     shutil.copyfile(artifact.log, output / LOG)
     files = {
-        path.relative_to(output).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        path.relative_to(output).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(output.rglob("*"))
         if path.is_file()
     }
@@ -60,26 +56,10 @@ def publish(artifact: Artifact, record: Mapping[str, Any]) -> None:
     }
     (output / PARAMS).write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
     for path in [*output.rglob("*"), output]:
-        _sync(path)
+        sync(path)
     if artifact.exists():
         artifact.path.rename(artifact.replaced)
     output.rename(artifact.path)
-    _sync(artifact.folder)
+    sync(artifact.folder)
     for leftover in (artifact.work, artifact.replaced):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

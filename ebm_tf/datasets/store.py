@@ -7,7 +7,6 @@ manifest.json                      counts, shape, classes, levels, sha256 of eac
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ import tensorflow_datasets as tfds
 
 from ebm_tf.datasets.registry import Source
 from ebm_tf.errors import MissingInput
+from ebm_tf.files import sha256_of
 
 Split = Literal["train", "test"]
 
@@ -104,7 +104,7 @@ def write_store(
         levels=source.levels,
         classes=list(builder.info.features["label"].names),
         counts=counts,
-        sha256={path.name: _sha256(path) for path in sorted(out.glob("*.npy"))},
+        sha256={path.name: sha256_of(path) for path in sorted(out.glob("*.npy"))},
         licence=source.licence,
     )
     (out / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
@@ -141,11 +141,3 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> I
 
 def _permutation(count: int, seed: int, number: int) -> np.ndarray:
     return np.random.default_rng([seed, number]).permutation(count)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

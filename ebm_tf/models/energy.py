@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import tensorflow as tf
 
@@ -60,6 +62,13 @@ def build_energy_model(settings: Model, image_shape: tuple[int, int, int], seed:
     """The energy model that a config describes."""
     blocks = architectures.architecture(settings.architecture)
     return EnergyModel(blocks, image_shape, settings.init_gain, seed)
+
+
+def load_energy_model(settings: Model, image_shape: tuple[int, int, int], weights_file: Path) -> EnergyModel:
+    """The same, with weights that a training run saved."""
+    model = build_energy_model(settings, image_shape, seed=0)
+    model.load_weights(weights_file)
+    return model
 
 
 def _layer(block: architectures.Block, width: int, gain: float, seed: int, dtype: str) -> keras.layers.Layer:

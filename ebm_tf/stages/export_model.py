@@ -7,15 +7,15 @@ import numpy as np
 from ebm_tf.config import chain_of_samples
 from ebm_tf.datasets.store import Store
 from ebm_tf.export import SIGNATURES, check_export, export
+from ebm_tf.models.energy import load_energy_model
 from ebm_tf.stages.context import Context
-from ebm_tf.training.trainer import load_average
 
 
 def run(context: Context) -> None:
     manifest = Store(context.inputs["PrepareDataset"]).manifest
     step_size, noise_scale = chain_of_samples(context.section("sampling"), context.section("langevin"))
     weights = context.inputs["TrainEBM"] / "average.weights.h5"
-    model = load_average(context.section("model"), manifest.shape, str(weights))
+    model = load_energy_model(context.section("model"), manifest.shape, weights)
     context.progress(0, 2, "writing the SavedModel")
     folder = context.out / "saved_model"
     export(model, step_size, noise_scale, folder)

@@ -9,10 +9,9 @@ from ebm_tf.datasets.store import Store
 from ebm_tf.errors import EBMError
 from ebm_tf.figures import save_film, save_grid
 from ebm_tf.langevin import Chain, chain_settings
-from ebm_tf.models.energy import EnergyModel
+from ebm_tf.models.energy import EnergyModel, load_energy_model
 from ebm_tf.sampling import film, run_chains, to_uint8, uniform_noise
 from ebm_tf.stages.context import Context
-from ebm_tf.training.trainer import load_average
 
 
 def run(context: Context) -> None:
@@ -20,7 +19,7 @@ def run(context: Context) -> None:
     step_size, noise_scale = chain_of_samples(settings, context.section("langevin"))
     manifest = Store(context.inputs["PrepareDataset"]).manifest
     trained = context.inputs["TrainEBM"]
-    model = load_average(context.section("model"), manifest.shape, str(trained / "average.weights.h5"))
+    model = load_energy_model(context.section("model"), manifest.shape, trained / "average.weights.h5")
     random = np.random.default_rng([seed, 1])
     stored = np.load(trained / "replay.npz", allow_pickle=False)["images"]
     kinds = {

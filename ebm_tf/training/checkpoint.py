@@ -9,13 +9,14 @@ and need no state.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+from ebm_tf.files import sync
 
 KEEP = 3  # newest ones
 
@@ -45,7 +46,7 @@ class CheckpointFolder:
         self.state.write(str(unfinished / "state"))
         (unfinished / "run.json").write_text(json.dumps(dict(run)), encoding="utf-8")
         for path in unfinished.iterdir():
-            _sync(path)
+            sync(path)
         replaced = final.with_suffix(".replaced")
         if final.exists():
             final.rename(replaced)
@@ -68,8 +69,3 @@ class CheckpointFolder:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

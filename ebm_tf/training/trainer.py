@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from ebm_tf.config import Langevin, Loss, Model, Optimiser, Replay, Training
 from ebm_tf.errors import ConfigError
-from ebm_tf.langevin import chain_settings
-from ebm_tf.models.energy import EnergyModel, build_energy_model
-from ebm_tf.replay import Chains, ReplayBuffer, dequantise
+from ebm_tf.langevin import chain_settings, seeded_noise
+from ebm_tf.models.energy import build_energy_model
+from ebm_tf.replay import NO_LABEL, Chains, ReplayBuffer, dequantise
 from ebm_tf.training.step import (
     Measurements,
     Share,
@@ -113,7 +113,7 @@ class Trainer:
         if self.langevin_settings.init == "replay":
             return self.buffer.start(batch, seed)
         noise = tf.random.stateless_uniform([batch, *self.image_shape], seed)
-        return Chains(noise, tf.fill([batch], -1), tf.zeros([batch], tf.int32))
+        return Chains(noise, tf.fill([batch], NO_LABEL), tf.zeros([batch], tf.int32))
 
     def _replica_step(self, share: Share, chain_seed: tf.Tensor) -> tuple[tf.Tensor, Measurements]:
         """What each replica does; `share` is still the whole batch, of which it takes its own part."""
@@ -125,15 +125,13 @@ class Trainer:
         def part(whole: tf.Tensor) -> tf.Tensor:
             return whole if mine == batch else whole[first : first + mine]
 
-        def noise(k: tf.Tensor) -> tf.Tensor:
-            return part(tf.random.stateless_normal([batch, *self.image_shape], chain_seed + tf.stack([0, k])))
-
+        noise = seeded_noise([batch, *self.image_shape], chain_seed)
         weights = self.model.trainable_variables
         result = loss_gradients(
             self.model,
             weights,
             share._replace(real=part(share.real), start=part(share.start)),
-            noise,
+            lambda k: part(noise(k)),
             self.chain,
             self.tail,
             self.loss_settings,
@@ -177,10 +175,3 @@ def _seeds(seed: int, number: tf.Tensor, attempt: tf.Tensor, count: int) -> list
     of_attempt = tf.random.experimental.stateless_fold_in(tf.stack([seed, 0]), attempt)
     of_step = tf.random.experimental.stateless_fold_in(of_attempt, number)
     return tf.unstack(tf.random.experimental.stateless_split(of_step, count))
-
-
-def load_average(settings: Model, image_shape: tuple[int, int, int], weights_file: str) -> EnergyModel:
-    """The energy model with weights that a training run saved."""
-    model = build_energy_model(settings, image_shape, seed=0)
-    model.load_weights(weights_file)
-    return model

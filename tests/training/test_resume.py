@@ -66,6 +66,12 @@ class Run:
         out, errors = process.communicate(timeout=250)
         return process.returncode, [json.loads(line) for line in out.splitlines()], errors
 
+    def finish_well(self):
+        """The events of a run that ends with 0."""
+        code, events, errors = self.finish()
+        assert code == 0, errors
+        return events
+
     def kill_at(self, step):
         """SIGKILL once history.csv has reached `step`."""
         process = self.start()
@@ -93,8 +99,7 @@ class Run:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, store):
     run = Run(tmp_path_factory.mktemp("undisturbed"), store)
-    code, _, errors = run.finish()
-    assert code == 0, errors
+    run.finish_well()
     return run
 
 
@@ -115,8 +120,7 @@ def test_killed_twice_and_resumed_gives_the_same_bits(tmp_path, store, undisturb
     first, second = sorted(random.SystemRandom().sample(range(8, STEPS - 4), 2))
     run.kill_at(first)
     run.kill_at(max(second, first + 4))
-    code, events, errors = run.finish()
-    assert code == 0, errors
+    events = run.finish_well()
     assert any("resumed at step" in event.get("message", "") for event in events)
     assert run.results() == undisturbed.results(), f"killed at steps {first} and {second}"
 
@@ -127,8 +131,7 @@ def test_an_unfinished_checkpoint_is_not_taken_for_one(tmp_path, store, undistur
     debris = run.work / "checkpoints" / "step-00000059.unfinished"
     debris.mkdir()
     (debris / "run.json").write_text("{")
-    code, _, errors = run.finish()
-    assert code == 0, errors
+    run.finish_well()
     assert run.results() == undisturbed.results()
 
 
@@ -137,8 +140,7 @@ def test_a_kill_while_history_is_created_does_no_harm(tmp_path, store, undisturb
     run.kill_at(8)
     (run.work / "record" / "history.csv").write_text("")
     shutil.rmtree(run.work / "checkpoints")
-    code, _, errors = run.finish()
-    assert code == 0, errors
+    run.finish_well()
     assert run.results() == undisturbed.results()
 
 
@@ -147,8 +149,7 @@ def test_a_kill_between_the_renames_of_a_checkpoint_loses_none(tmp_path, store, 
     run.kill_at(30)
     for checkpoint in (run.work / "checkpoints").glob("step-*[0-9]"):
         checkpoint.rename(checkpoint.with_suffix(".replaced"))
-    code, events, errors = run.finish()
-    assert code == 0, errors
+    events = run.finish_well()
     assert any("resumed at step" in event.get("message", "") for event in events)
     assert run.results() == undisturbed.results()
 
@@ -173,8 +174,7 @@ def test_a_run_that_recovers_finishes_with_the_smaller_rate(tmp_path, store):
     run = Run(tmp_path, store, "optimiser.learning_rate=0.3", "optimiser.warmup_steps=0", "health.grace_steps=0",
               "optimiser.clip_norm=1000", "health.learning_rate_factor=0.001", "health.max_gap_spreads=50",
               "health.max_spread_ratio=50")  # fmt: skip
-    code, _, errors = run.finish()
-    assert code == 0, errors
+    run.finish_well()
     metrics = json.loads((run.out / "metrics.json").read_text())
     assert len(metrics["rollbacks"]) >= 1
     history = read_csv(run.out / "history.csv")

@@ -6,7 +6,7 @@ The ground floor: this module imports nothing of ours, and no TensorFlow. `confi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, Optional
+from typing import Any, Literal, NamedTuple, Optional, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -34,21 +34,99 @@ class Section(BaseModel):
         return value
 
 
-class Dataset(Section):
-    """Which images are learned."""
+DatasetName = Literal[
+    "digits",
+    "digits_stroke",
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "cifar100",
+    "svhn_cropped",
+    "dtd",
+    "imagenet_resized/32x32",
+    "celeb_a_hq/128",
+    "lsun/bedroom",
+    "idx",
+    "folder",
+]
 
-    name: Literal["digits"] = Field(
+
+class Dataset(Section):
+    """Which images are learned, and how they are cut to one size."""
+
+    name: DatasetName = Field(
         "digits",
-        description="Data set, by its TFDS name. digits: scikit-learn's 1797 8x8 scans, no download.",
+        description="Data set, by its TFDS name (a row of ebm_tf/datasets/registry.py). digits: scikit-learn's 1797 "
+        "8x8 scans, no download; digits_stroke: the same, labelled by amount of ink; idx: a folder of MNIST-like "
+        "IDX files; folder: your own images.",
     )
+    path: Optional[str] = Field(
+        None, description="Folder of the files of idx and folder; the other sets take none."
+    )
+    size: Optional[int] = Field(
+        None,
+        ge=4,
+        le=1024,
+        description="Height and width in pixels that images are brought to; by default the data set's own.",
+    )
+    crop: Literal["centre", "stretch", "tiles"] = Field(
+        "centre",
+        description="How an image is brought to that size. centre: its largest central square, shrunk by area; "
+        "stretch: the whole of it; tiles: every whole square of that size, unscaled.",
+    )
+    colour: Literal["native", "grey", "rgb"] = Field(
+        "native", description="Channels: as the data set has them, one, or three."
+    )
+    test_share: float = Field(
+        0.1, gt=0, lt=1, description="Share of the files of a folder without train/ and test/ that are held out."
+    )
+    limit: Optional[int] = Field(
+        None, ge=2, description="Images used of each split, its first ones; by default all."
+    )
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> Dataset:
+        if self.name in ("idx", "folder") and not self.path:
+            raise ValueError(f"dataset.name is {self.name}, which needs dataset.path, the folder of its files")
+        if self.name not in ("idx", "folder") and self.path:
+            raise ValueError(
+                f"dataset.path is {self.path!r}, but {self.name} has no files of yours; give "
+                "dataset.name=folder or idx, or no path (downloads live in compute.data_dir)"
+            )
+        return self
 
 
 class Model(Section):
     """The energy network."""
 
-    architecture: Literal["tiny"] = Field(
-        "tiny", description="Network, by its name in ebm_tf/models/architectures.py. tiny: for 8x8 images."
+    architecture: Literal["tiny", "mnist", "table1", "table2", "table2_code"] = Field(
+        "tiny",
+        description="Network, by its name in ebm_tf/models/architectures.py. tiny: for 8x8 images; mnist: 28x28; "
+        "table1: 32x32 (S table 1); table2, table2_code: 128x128 (S table 2, and with the sixth down of the "
+        "authors' code).",
     )
+    width: float = Field(1.0, gt=0, le=8, description="Factor on the number of channels of every layer.")
+    scales: int = Field(
+        1, ge=1, le=3, description="Energies that are added up: full, half and quarter resolution (S B.1)."
+    )
+    drop: Literal["first", "last"] = Field(
+        "first", description="Down blocks that the coarser scales do without: the first (S), or the last (Code)."
+    )
+    norm: Optional[Literal["group", "instance", "none"]] = Field(
+        None, description="Normalisation in residual blocks; by default the architecture's (paper: group)."
+    )
+    groups: int = Field(32, ge=1, le=1024, description="Groups of group norm, at most one per channel.")
+    skip: bool = Field(True, description="Whether residual blocks add their input.")
+    downsample: Literal["average", "blur"] = Field(
+        "average", description="Shrinking by the mean of 2x2 pixels, or after a binomial blur (anti-aliased)."
+    )
+    weight_standardisation: bool = Field(
+        False, description="Kernels of residual blocks are used with mean 0 and variance 1/fan-in."
+    )
+    spectral_norm: bool = Field(
+        False, description="Kernels are divided by an estimate of their largest singular value."
+    )
+    conditional: bool = Field(False, description="The energy also takes the label of the image.")
     init_gain: float = Field(
         1.4, gt=0, le=10, description="Kernels start as N(0, gain^2 / fan-in); biases at 0."
     )
@@ -66,6 +144,10 @@ class Langevin(Section):
     )
     backprop_steps: int = Field(
         1, ge=1, le=10_000, description="m, last steps that the KL term is differentiated through (1 to K)."
+    )
+    anneal: bool = Field(False, description="Noise of step k scaled by (K - k) / K, so that it fades out.")
+    gradient_clip: Optional[float] = Field(
+        None, gt=0, description="Largest absolute value of a component of dE/dx; by default there is none."
     )
     init: Literal["replay", "noise"] = Field(
         "replay", description="Where chains start: the replay buffer, or always uniform noise (S D.1)."
@@ -93,6 +175,33 @@ class Replay(Section):
     restart_probability: float = Field(
         0.05, ge=0, le=1, description="Share of chains that start from uniform noise instead of the buffer."
     )
+
+
+class Augmentation(Section):
+    """What is done to images drawn from the buffer before their chains go on (S B.2); all off by default."""
+
+    crop_area: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Smallest share of the area that a random crop keeps, then resized (1: no crop).",
+    )
+    flip: bool = Field(False, description="Mirror half of the images left to right.")
+    colour_strength: float = Field(
+        0.0, ge=0, le=1.25, description="SimCLR's s: brightness, contrast, saturation by up to 0.8 s (0: none)."
+    )
+    hue: float = Field(
+        0.2, ge=0, le=0.4, description="Hue turned by up to this times s, as a share of the colour circle (Code: 0.4)."
+    )
+    jitter_probability: float = Field(0.8, ge=0, le=1, description="Share of images whose colours change.")
+    grey_probability: float = Field(
+        0.2, ge=0, le=1, description="Share of images made grey, where colour_strength is above 0."
+    )
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is done at all."""
+        return self.crop_area < 1 or self.flip or self.colour_strength > 0
 
 
 class Loss(Section):
@@ -178,7 +287,27 @@ class Health(Section):
 class Sampling(Section):
     """The samples that are judged and shown, drawn with the EMA weights."""
 
+    source: Literal["ebm", "sngan"] = Field(
+        "ebm", description="Whose samples: the energy model's, or the SNGAN baseline's (S A.2)."
+    )
     count: int = Field(1000, ge=2, le=10_000_000, description="Images of each kind (fresh, buffer).")
+    labels: tuple[int, ...] = Field(
+        (), description="Classes that a conditional model draws, in turn; by default all of them."
+    )
+    sampler: Literal["langevin", "mala"] = Field(
+        "langevin",
+        description="langevin: the paper's cold chain. mala: the same proposals, accepted or refused so that the "
+        "chain's law is exactly exp(-E / temperature).",
+    )
+    temperature: Optional[float] = Field(
+        None, gt=0, description="Of mala; by default noise_scale^2 / (2 step_size), the chain's own."
+    )
+    augment_every: Optional[int] = Field(
+        None,
+        ge=1,
+        description="Fresh chains are augmented after every so many steps but the last (the authors' evaluation); "
+        "by default never.",
+    )
     steps: int = Field(
         100, ge=1, le=1_000_000, description="Langevin steps of fresh chains, from uniform noise."
     )
@@ -192,6 +321,69 @@ class Sampling(Section):
     batch_size: int = Field(250, ge=1, le=65_536, description="Chains that run side by side.")
     film_chains: int = Field(8, ge=1, le=64, description="Chains in the film strip from noise to image.")
     film_frames: int = Field(11, ge=2, le=100, description="Pictures of each chain in the film strip.")
+
+
+class SNGAN(Section):
+    """The baseline of S A.2: a GAN with spectral normalisation, hinge loss and the published defaults."""
+
+    steps: int = Field(100_000, ge=1, le=100_000_000, description="Generator steps.")
+    seconds: Optional[float] = Field(
+        None, gt=0, description="Stop after so many seconds of training (to compare at equal time)."
+    )
+    batch_size: int = Field(64, ge=1, le=65_536, description="Images per step, real and generated each.")
+    discriminator_steps: int = Field(5, ge=1, le=100, description="Discriminator steps per generator step.")
+    latent_size: int = Field(128, ge=1, le=10_000, description="Numbers that an image is made from, N(0, 1).")
+    width: float = Field(1.0, gt=0, le=8, description="Factor on the number of channels of every layer.")
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Step size of Adam, for both networks.")
+    beta_1: float = Field(0.0, ge=0, lt=1, description="Decay of Adam's mean gradient.")
+    beta_2: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's mean squared gradient.")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay per step of the generator's averaged weights (0: the last ones)."
+    )
+    log_every: int = Field(50, ge=1, le=1_000_000, description="Steps between rows of history.csv.")
+    grid_every: int = Field(1000, ge=1, le=1_000_000, description="Steps between pictures.")
+    checkpoint_every: int = Field(250, ge=1, le=1_000_000, description="Steps between checkpoints.")
+
+
+class Member(Section):
+    """One energy of a composition: a trained model, or one class of a conditional one."""
+
+    config: Optional[str] = Field(
+        None, description="Config whose model it is; by default this experiment's."
+    )
+    label: Optional[int] = Field(None, ge=0, description="Class of a conditional model.")
+
+
+class Compose(Section):
+    """Models put together (ComposeModels)."""
+
+    operation: Literal["and", "or", "not"] = Field(
+        "or",
+        description="and: sum of the energies, step size over their number; or: -T logsumexp(-E/T); not: the first "
+        "less weight times the others.",
+    )
+    members: tuple[Member, ...] = Field(
+        (), description="The energies, as a list of {config: NAME, label: CLASS}."
+    )
+    temperature: float = Field(1.0, gt=0, description="Temperature T of or, in units of energy.")
+    weight: float = Field(0.5, ge=0, description="alpha of not.")
+    count: int = Field(200, ge=2, le=1_000_000, description="Samples to draw.")
+    steps: Optional[int] = Field(None, ge=1, description="Langevin steps; by default sampling.steps.")
+
+
+class OOD(Section):
+    """Which images EvaluateOOD tells from the data set's own test images, by their energy."""
+
+    synthetic: tuple[Literal["uniform_noise", "rotated", "inverted", "constant", "shuffled"], ...] = Field(
+        ("uniform_noise", "rotated", "inverted", "constant", "shuffled"),
+        description="Images made here: noise; test images turned by 90 degrees, inverted, with shuffled pixels; "
+        "flat greys.",
+    )
+    datasets: tuple[Dataset, ...] = Field(
+        (), description="Other data sets (their test split), as a list of dataset sections; size and colour follow."
+    )
+    count: int = Field(10_000, ge=2, description="Images of each set, at most.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Of the synthetic images.")
 
 
 class Neighbours(Section):
@@ -233,6 +425,9 @@ class Compute(Section):
     threads: int = Field(1, ge=0, le=1024, description="CPU threads in an operation (0: one per core).")
     logical_cpus: int = Field(1, ge=1, le=64, description="CPU replicas to train on where there is no GPU.")
     deterministic: bool = Field(True, description="Only operations that give the same bits each time.")
+    data_dir: Optional[str] = Field(
+        None, description="Where TFDS keeps downloads; by default ~/tensorflow_datasets (or TFDS_DATA_DIR)."
+    )
     minimum_free_disk_mb: int = Field(300, ge=0, description="MiB free at the root before a run starts.")
 
 
@@ -249,11 +444,15 @@ class Experiment(Section):
     model: Model = Model()
     langevin: Langevin = Langevin()
     replay: Replay = Replay()
+    augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()
     optimiser: Optimiser = Optimiser()
     training: Training = Training()
     health: Health = Health()
     sampling: Sampling = Sampling()
+    sngan: SNGAN = SNGAN()
+    compose: Compose = Compose()
+    ood: OOD = OOD()
     neighbours: Neighbours = Neighbours()
     extractor: Extractor = Extractor()
     evaluation: Evaluation = Evaluation()
@@ -304,13 +503,12 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 def range_of(field: FieldInfo) -> str:
-    """Such as "int, >= 1, <= 100" or "fifo | reservoir"."""
-    annotation = field.annotation
-    choices = getattr(annotation, "__args__", ())
-    if type(None) in choices:
-        annotation = next(choice for choice in choices if choice is not type(None))
-    elif choices:
-        return " | ".join(map(str, choices))
+    """Such as "int, >= 1, <= 100", "fifo | reservoir" or "list of int"."""
+    annotation = _without_none(field.annotation)
+    if get_origin(annotation) is tuple:
+        return f"list of {_named(get_args(annotation)[0])}"
+    if get_origin(annotation) is Literal:
+        return _named(annotation)
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     bounds = [
         f"{sign} {_plain(getattr(constraint, key))}"
@@ -318,7 +516,19 @@ def range_of(field: FieldInfo) -> str:
         for key, sign in signs.items()
         if hasattr(constraint, key)
     ]
-    return ", ".join([getattr(annotation, "__name__", str(annotation)), *bounds])
+    return ", ".join([_named(annotation), *bounds])
+
+
+def _without_none(annotation: Any) -> Any:
+    """The type of an optional setting."""
+    choices = [choice for choice in get_args(annotation) if choice is not type(None)]
+    return choices[0] if type(None) in get_args(annotation) else annotation
+
+
+def _named(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, get_args(annotation)))
+    return "mapping" if issubclass(annotation, Section) else str(annotation.__name__)
 
 
 def _plain(bound: float) -> str:

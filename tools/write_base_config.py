@@ -41,6 +41,8 @@ def _entry(setting: Setting, key: str, indent: str) -> list[str]:
 def _as_yaml(value: object) -> str:
     if value is None:
         return "null"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_as_yaml, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

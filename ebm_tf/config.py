@@ -78,7 +78,10 @@ class Dataset(Section):
         "native", description="Channels: as the data set has them, one, or three."
     )
     test_share: float = Field(
-        0.1, gt=0, lt=1, description="Share of the files of a folder without train/ and test/ that are held out."
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the files of a folder without train/ and test/ that are held out.",
     )
     limit: Optional[int] = Field(
         None, ge=2, description="Images used of each split, its first ones; by default all."
@@ -87,7 +90,9 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _path_where_needed(self) -> Dataset:
         if self.name in ("idx", "folder") and not self.path:
-            raise ValueError(f"dataset.name is {self.name}, which needs dataset.path, the folder of its files")
+            raise ValueError(
+                f"dataset.name is {self.name}, which needs dataset.path, the folder of its files"
+            )
         if self.name not in ("idx", "folder") and self.path:
             raise ValueError(
                 f"dataset.path is {self.path!r}, but {self.name} has no files of yours; give "
@@ -110,7 +115,8 @@ class Model(Section):
         1, ge=1, le=3, description="Energies that are added up: full, half and quarter resolution (S B.1)."
     )
     drop: Literal["first", "last"] = Field(
-        "first", description="Down blocks that the coarser scales do without: the first (S), or the last (Code)."
+        "first",
+        description="Down blocks that the coarser scales do without: the first (S), or the last (Code).",
     )
     norm: Optional[Literal["group", "instance", "none"]] = Field(
         None, description="Normalisation in residual blocks; by default the architecture's (paper: group)."
@@ -188,10 +194,16 @@ class Augmentation(Section):
     )
     flip: bool = Field(False, description="Mirror half of the images left to right.")
     colour_strength: float = Field(
-        0.0, ge=0, le=1.25, description="SimCLR's s: brightness, contrast, saturation by up to 0.8 s (0: none)."
+        0.0,
+        ge=0,
+        le=1.25,
+        description="SimCLR's s: brightness, contrast, saturation by up to 0.8 s (0: none).",
     )
     hue: float = Field(
-        0.2, ge=0, le=0.4, description="Hue turned by up to this times s, as a share of the colour circle (Code: 0.4)."
+        0.2,
+        ge=0,
+        le=0.4,
+        description="Hue turned by up to this times s, as a share of the colour circle (Code: 0.4).",
     )
     jitter_probability: float = Field(0.8, ge=0, le=1, description="Share of images whose colours change.")
     grey_probability: float = Field(
@@ -348,9 +360,7 @@ class SNGAN(Section):
 class Member(Section):
     """One energy of a composition: a trained model, or one class of a conditional one."""
 
-    config: Optional[str] = Field(
-        None, description="Config whose model it is; by default this experiment's."
-    )
+    config: Optional[str] = Field(None, description="Config whose model it is; by default this experiment's.")
     label: Optional[int] = Field(None, ge=0, description="Class of a conditional model.")
 
 
@@ -380,7 +390,9 @@ class OOD(Section):
         "flat greys.",
     )
     datasets: tuple[Dataset, ...] = Field(
-        (), description="Other data sets (their test split), as a list of dataset sections; size and colour follow."
+        (),
+        description="Other data sets (their test split), as a list of dataset sections; without size and "
+        "colour of their own they take those of the dataset section.",
     )
     count: int = Field(10_000, ge=2, description="Images of each set, at most.")
     seed: int = Field(0, ge=0, lt=2**31, description="Of the synthetic images.")
@@ -457,6 +469,21 @@ class Experiment(Section):
     extractor: Extractor = Extractor()
     evaluation: Evaluation = Evaluation()
     compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _labels_are_known(self) -> Experiment:
+        own = [member.label for member in self.compose.members if member.config is None]
+        if not self.model.conditional and any(label is not None for label in own):
+            raise ValueError(
+                f"compose.members names the labels {own} of this experiment's model, but model.conditional is false; "
+                "train with model.conditional=true, or name a config whose model is"
+            )
+        if self.sampling.labels and not self.model.conditional:
+            raise ValueError(
+                f"sampling.labels is {list(self.sampling.labels)}, but model.conditional is false, so that samples "
+                "have no class; train with model.conditional=true, or give no labels"
+            )
+        return self
 
     @model_validator(mode="after")
     def _entropy_takes_part(self) -> Experiment:

@@ -182,6 +182,8 @@ def _problem(problem: Any, prefix: str) -> str:
     path = ".".join(parts)
     if problem["type"] == "extra_forbidden":
         known = dict(leaves(Experiment))
+        if same := [name for name in known if name.rpartition(".")[2] == path]:
+            return f"unknown key {path!r}; it is part of a section: {', '.join(same)}"
         siblings = [name for name in known if name.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
         pool = siblings if "." in path and siblings else [*Experiment.model_fields, *known]
         return f"unknown key {path!r}{_nearest(path, pool) or _nearest(path, known)}"

@@ -13,7 +13,7 @@ from ebm_tf.errors import MissingInput
 from pipelines.artifact import PARAMS
 from pipelines.lock import holder
 from pipelines.stage_task import StageTask
-from pipelines.tasks import TASKS, tree
+from pipelines.tasks import all_tasks, tree
 
 MOST_SETTINGS_NAMED = 3
 
@@ -48,26 +48,26 @@ def plan(root_task: StageTask, forced: Collection[str] = ()) -> list[PlanRow]:
     """
     reasons: dict[str, str | None] = {}
     for task in tree(root_task):
-        reasons[task.name()] = _reason_to_run(task, reasons, forced)
+        reasons[task.key] = _reason_to_run(task, reasons, forced)
     needed = _needed(root_task, reasons)
     while unsettled := [
         (task, upstream)
         for task in tree(root_task)
         for upstream in task.requires()
-        if needed and reasons[task.name()] is None and upstream.name() in needed
+        if needed and reasons[task.key] is None and upstream.key in needed
     ]:
         task, upstream = unsettled[0]
-        reasons[task.name()] = f"input {upstream.name()} changes"
+        reasons[task.key] = f"input {upstream.title} changes"
         needed = _needed(root_task, reasons)
     return [
-        PlanRow(task.name(), task.fingerprint, *_decision(task, reasons[task.name()], task.name() in needed))
+        PlanRow(task.title, task.fingerprint, *_decision(task, reasons[task.key], task.key in needed))
         for task in tree(root_task)
     ]
 
 
 def status(experiment: Experiment, root: Path) -> list[StatusRow]:
-    """How the artifact of every task of the experiment is."""
-    return [_status_row(task.of(experiment, root)) for task in TASKS.values()]
+    """How the artifact of every task of the experiment is, and of those of others that it stands on."""
+    return [_status_row(task) for task in all_tasks(experiment, root)]
 
 
 def _decision(task: StageTask, reason: str | None, needed: bool) -> tuple[str, str]:
@@ -81,10 +81,10 @@ def _reason_to_run(task: StageTask, below: Mapping[str, str | None], forced: Col
         return "forced"
     if not task.artifact.complete():
         return _why_missing(task)
-    running = [upstream for upstream in task.requires() if below[upstream.name()] is not None]
+    running = [upstream for upstream in task.requires() if below[upstream.key] is not None]
     changing = [upstream for upstream in running if not _only_missing(upstream, forced)]
     if changing:
-        return f"input {changing[0].name()} changes"
+        return f"input {changing[0].title} changes"
     rebuilt = task.rebuilt_inputs()
     return f"input {rebuilt[0]} was rebuilt" if rebuilt else None
 
@@ -97,10 +97,10 @@ def _only_missing(task: StageTask, forced: Collection[str]) -> bool:
 
 
 def _needed(root_task: StageTask, reasons: Mapping[str, str | None]) -> set[str]:
-    """Names of the tasks that have a reason to run and that something that runs asks for."""
-    if reasons[root_task.name()] is None:
+    """Keys of the tasks that have a reason to run and that something that runs asks for."""
+    if reasons[root_task.key] is None:
         return set()
-    return {root_task.name()}.union(*(_needed(upstream, reasons) for upstream in root_task.requires()))
+    return {root_task.key}.union(*(_needed(upstream, reasons) for upstream in root_task.requires()))
 
 
 def _why_missing(task: StageTask) -> str:
@@ -114,9 +114,9 @@ def _why_missing(task: StageTask) -> str:
     if earlier["version"] != task.VERSION:
         return f"code version was {earlier['version']}, is {task.VERSION}"
     changed = [
-        upstream.name()
-        for upstream in task.requires()
-        if earlier["inputs"].get(upstream.name(), {}).get("fingerprint") != upstream.fingerprint
+        name
+        for name, upstream in task.sources().items()
+        if earlier["inputs"].get(name, {}).get("fingerprint") != upstream.fingerprint
     ]
     return f"input {changed[0]} changes" if changed else "never built"
 
@@ -165,7 +165,7 @@ def _status_row(task: StageTask) -> StatusRow:
         changed = datetime.fromtimestamp(artifact.path.stat().st_mtime, timezone.utc)
         finished = changed.isoformat(timespec="seconds")
     state, note = _condition(task)
-    return StatusRow(task.name(), task.fingerprint, state, size, finished, note)
+    return StatusRow(task.title, task.fingerprint, state, size, finished, note)
 
 
 def _condition(task: StageTask) -> tuple[str, str]:

@@ -15,9 +15,14 @@ class Journal:
 
     path: Path
 
-    def write(self, task: str, event: str, **fields: Any) -> None:
-        """Append one line; lines of several processes do not mix."""
-        line = json.dumps({"task": task, "event": event, **fields}) + "\n"
+    def write(self, task: str, event: str, key: str = "", **fields: Any) -> None:
+        """Append one line; lines of several processes do not mix.
+
+        Args:
+            task: what the task is called. event: what happened to it. fields: what there is to say of that.
+            key: what tells it from others of that name; by default the name.
+        """
+        line = json.dumps({"task": task, "event": event, "key": key or task, **fields}) + "\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, line.encode())
@@ -38,8 +43,8 @@ class Journal:
         return [json.loads(line) for line in lines], offset + sum(len(line) + 1 for line in lines)
 
     def endings(self) -> dict[str, dict[str, Any]]:
-        """The last ran, reused or failed line of each task."""
-        return {line["task"]: line for line in self.read() if line["event"] in ("ran", "reused", "failed")}
+        """The last ran, reused or failed line of each task, by its key."""
+        return {line["key"]: line for line in self.read() if line["event"] in ("ran", "reused", "failed")}
 
     def failures(self) -> list[dict[str, Any]]:
         """The failed lines among `endings`, in the order in which they happened."""

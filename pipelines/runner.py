@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ def execute(request: Request, watch: Watch = lambda journal: nullcontext()) -> O
         present: set[str] = set()
         try:
             _want_rebuilds(task, request.forced)
-            present = {step.name() for step in tree(task) if step.complete()}
+            present = {step.key for step in tree(task) if step.complete()}
             with watch(journal):
                 complete = _build(task, request, journal)
             if complete:
@@ -110,7 +111,10 @@ def _checked(request: Request) -> StageTask:
     steps = [step.name() for step in tree(root_task)]
     for name in request.forced:
         if task_named(name).name() not in steps:
-            raise ConfigError(f"--force {name}: {request.task} does not need it; it needs {', '.join(steps)}")
+            needed = ", ".join(dict.fromkeys(steps))
+            raise ConfigError(f"--force {name}: {request.task} does not need it; it needs {needed}")
+    for step in tree(root_task):
+        step.demand(json.loads(step.experiment))
     scheduler_arguments(request.scheduler)
     preflight.check(root_task, request.experiment.compute.minimum_free_disk_mb, request.forced)
     return root_task
@@ -178,7 +182,7 @@ def _held_back(root_task: StageTask) -> str:
     """Why Luigi's scheduler gave out nothing."""
     for step in tree(root_task):
         if owner := holder(step.artifact):
-            return f"{step.name()} is being built by process {owner}; run again when it is done"
+            return f"{step.title} is being built by process {owner}; run again when it is done"
     return (
         f"the scheduler does not hand out {root_task.name()} or what it needs: another worker has "
         "it, or it has just ended or been killed; run again in a minute, or with --scheduler local"
@@ -189,8 +193,8 @@ def _task_outcomes(root_task: StageTask, journal: Journal, present: set[str]) ->
     endings = journal.endings()
     outcomes = []
     for step in tree(root_task):
-        ending = endings.get(step.name())
-        state = ending["event"] if ending else "reused" if step.name() in present else "not_run"
+        ending = endings.get(step.key)
+        state = ending["event"] if ending else "reused" if step.key in present else "not_run"
         seconds = ending["seconds"] if ending else 0.0
-        outcomes.append(TaskOutcome(step.name(), step.fingerprint, state, seconds))
+        outcomes.append(TaskOutcome(step.title, step.fingerprint, state, seconds))
     return outcomes

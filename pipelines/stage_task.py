@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -27,6 +28,8 @@ from pipelines.stage_process import StageError, run_stage
 LUIGI_STATUS_SECONDS = 1.0
 
 Self = TypeVar("Self", bound="StageTask")
+Inputs = dict[str, tuple[type["StageTask"], dict[str, Any], str]]
+"""What a task reads, by the name that its stage knows it under: task, experiment, and how the latter differs."""
 
 
 class StageTask(luigi.Task):
@@ -34,8 +37,11 @@ class StageTask(luigi.Task):
 
     Attributes:
         VERSION: to be raised when a change of code changes the result.
-        SETTINGS: sections of the experiment that the result depends on.
-        UPSTREAM: tasks whose artifacts the stage reads.
+        SETTINGS: sections of the experiment, or single settings ("section.key"), that the result depends on.
+        UPSTREAM: tasks of the same experiment whose artifacts the stage reads.
+
+    A task whose settings or inputs depend on the experiment has `settings_of` or `inputs_of` of its own; there, an
+    input may be a task of another experiment.
     """
 
     root = luigi.Parameter(description="Folder that holds artifacts/ and runs/.")
@@ -51,6 +57,11 @@ class StageTask(luigi.Task):
         significant=False,
         visibility=ParameterVisibility.PRIVATE,
     )
+    variant = luigi.Parameter(
+        description="How the experiment differs from the one that was asked for.",
+        default="",
+        significant=False,
+    )
 
     VERSION: ClassVar[int] = 1
     SETTINGS: ClassVar[tuple[str, ...]] = ()
@@ -60,22 +71,43 @@ class StageTask(luigi.Task):
     def of(cls: type[Self], experiment: Experiment, root: Path, journal: Path = Path(os.devnull)) -> Self:
         """The task of an experiment, with its results below `root`."""
         return cls._of_json(
-            canonical_json(experiment.model_dump(mode="json")), str(root.absolute()), str(journal)
+            canonical_json(experiment.model_dump(mode="json")), str(root.absolute()), str(journal), ""
         )
 
     @classmethod
-    def _of_json(cls: type[Self], experiment: str, root: str, journal: str) -> Self:
-        identity = cls._fingerprint(json.loads(experiment))
-        return cls(root=root, fingerprint=identity, experiment=experiment, journal=journal)
+    def _of_json(cls: type[Self], experiment: str, root: str, journal: str, variant: str) -> Self:
+        identity = _fingerprint(cls, experiment)
+        return cls(root=root, fingerprint=identity, experiment=experiment, journal=journal, variant=variant)
 
     @classmethod
-    def _slice(cls, experiment: dict[str, Any]) -> dict[str, Any]:
-        return {name: experiment[name] for name in cls.SETTINGS}
+    def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
+        """What the result depends on, of this experiment: sections, or single settings as "section.key"."""
+        return cls.SETTINGS
 
     @classmethod
-    def _fingerprint(cls, experiment: dict[str, Any]) -> str:
-        inputs = {upstream.name(): upstream._fingerprint(experiment) for upstream in cls.UPSTREAM}
-        return fingerprint(cls.name(), cls.VERSION, cls._slice(experiment), inputs)
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The artifacts that the stage reads, for this experiment."""
+        return {upstream.name(): (upstream, experiment, "") for upstream in cls.UPSTREAM}
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Refuse an experiment that this task can do nothing with, before anything runs.
+
+        Raises:
+            ConfigError: it is one.
+        """
+
+    @classmethod
+    def slice_of(cls, experiment: dict[str, Any]) -> dict[str, Any]:
+        """The part of the experiment that the result depends on."""
+        chosen: dict[str, Any] = {}
+        for path in cls.settings_of(experiment):
+            section, _, key = path.partition(".")
+            if key:
+                chosen.setdefault(section, {})[key] = experiment[section][key]
+            else:
+                chosen[section] = experiment[section]
+        return chosen
 
     @classmethod
     def name(cls) -> str:
@@ -83,18 +115,39 @@ class StageTask(luigi.Task):
         return cls.__name__
 
     @property
+    def title(self) -> str:
+        """What people are shown: the name, with what sets the task apart from another of that name."""
+        return f"{self.name()} ({self.variant})" if self.variant else self.name()
+
+    @property
+    def key(self) -> str:
+        """What tells the task from all others."""
+        return f"{self.name()}/{self.artifact.short}"
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The slice of the experiment that the result depends on."""
-        return self._slice(json.loads(self.experiment))
+        return self.slice_of(json.loads(self.experiment))
 
     @property
     def artifact(self) -> Artifact:
         """The task's result, built or not."""
         return Artifact(Path(self.root), self.name(), self.fingerprint)
 
+    def sources(self) -> dict[str, StageTask]:
+        """The tasks whose artifacts the stage reads, by the names that it knows them under."""
+        return {
+            name: upstream._of_json(
+                canonical_json(experiment), self.root, self.journal, difference or self.variant
+            )
+            for name, (upstream, experiment, difference) in self.inputs_of(
+                json.loads(self.experiment)
+            ).items()
+        }
+
     def requires(self) -> list[StageTask]:
         """The tasks whose artifacts the stage reads."""
-        return [upstream._of_json(self.experiment, self.root, self.journal) for upstream in self.UPSTREAM]
+        return list(self.sources().values())
 
     def output(self) -> luigi.LocalTarget:
         """The artifact's folder."""
@@ -122,17 +175,16 @@ class StageTask(luigi.Task):
             return []
         made_from = self.artifact.params()["inputs"]
         return [
-            upstream.name()
-            for upstream in self.requires()
-            if upstream.artifact.exists()
-            and upstream.artifact.content() != made_from[upstream.name()]["content"]
+            name
+            for name, upstream in self.sources().items()
+            if upstream.artifact.exists() and upstream.artifact.content() != made_from[name]["content"]
         ]
 
     def run(self) -> None:
         """Build the artifact, unless another run has done so; the journal gets the ending."""
         journal, started = Journal(Path(self.journal)), time.monotonic()
         stop_with_parent()
-        journal.write(self.name(), "started")
+        journal.write(self.title, "started", self.key)
         try:
             with locked(self.artifact) as lock:
                 ending = "reused" if self.complete() else self._build(lock, journal)
@@ -143,15 +195,15 @@ class StageTask(luigi.Task):
             raise
         except Exception as error:
             seconds = round(time.monotonic() - started, 2)
-            journal.write(self.name(), "failed", seconds=seconds, **_described(error))
+            journal.write(self.title, "failed", self.key, seconds=seconds, **_described(error))
             raise
-        journal.write(self.name(), ending, seconds=round(time.monotonic() - started, 2))
+        journal.write(self.title, ending, self.key, seconds=round(time.monotonic() - started, 2))
 
     def _build(self, lock: int, journal: Journal) -> str:
         artifact, began = self.artifact, datetime.now(timezone.utc)
         inputs = {
-            task.name(): {"fingerprint": task.fingerprint, "content": task.artifact.content()}
-            for task in self.requires()
+            name: {"fingerprint": task.fingerprint, "content": task.artifact.content()}
+            for name, task in self.sources().items()
         }
         prepare_work(artifact, {name: made["content"] for name, made in inputs.items()})
         spec = artifact.work / "spec.json"
@@ -178,7 +230,7 @@ class StageTask(luigi.Task):
             "fingerprint": self.fingerprint,
             "settings": self.settings,
             "compute": json.loads(self.experiment)["compute"],
-            "inputs": {task.name(): str(task.artifact.path) for task in self.requires()},
+            "inputs": {name: str(task.artifact.path) for name, task in self.sources().items()},
             "work": str(self.artifact.checkpoints),
         }
 
@@ -189,7 +241,7 @@ class StageTask(luigi.Task):
         def tell(event: dict[str, Any]) -> None:
             nonlocal told
             done, total, message = event.get("done", 0), event.get("total", 0), str(event.get("message", ""))
-            journal.write(self.name(), "progress", done=done, total=total, message=message)
+            journal.write(self.title, "progress", self.key, done=done, total=total, message=message)
             # Set by Luigi while it runs the task, None otherwise.
             set_message: Any = self.set_status_message
             set_percentage: Any = self.set_progress_percentage
@@ -199,6 +251,17 @@ class StageTask(luigi.Task):
                 set_percentage(100 * done / total if total else 0)
 
         return tell
+
+
+@lru_cache(maxsize=1024)
+def _fingerprint(task: type[StageTask], experiment: str) -> str:
+    """Of a task of an experiment given as canonical JSON."""
+    values = json.loads(experiment)
+    inputs = {
+        name: _fingerprint(upstream, canonical_json(other))
+        for name, (upstream, other, _) in task.inputs_of(values).items()
+    }
+    return fingerprint(task.name(), task.VERSION, task.slice_of(values), inputs)
 
 
 def _described(error: Exception) -> dict[str, Any]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
+from typing import Any
 
+from ebm_tf.config import Experiment
+from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
-from pipelines.stage_task import StageTask
+from pipelines.stage_task import Inputs, StageTask
 
 ACCELERATOR = {"accelerator": 1}
 """The Luigi resource that lets one task at a time train or sample."""
@@ -28,24 +32,63 @@ class TrainFeatureExtractor(StageTask):
 class TrainEBM(StageTask):
     """Trains the energy-based model."""
 
-    SETTINGS = ("seed", "model", "langevin", "replay", "loss", "optimiser", "training", "health")
+    SETTINGS = (
+        "seed",
+        "model",
+        "langevin",
+        "replay",
+        "augmentation",
+        "loss",
+        "optimiser",
+        "training",
+        "health",
+    )
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
+
+
+class TrainSNGAN(StageTask):
+    """Trains the baseline, a GAN with spectral normalisation (S A.2)."""
+
+    SETTINGS = ("seed", "sngan")
+    UPSTREAM = (PrepareDataset,)
+    resources = ACCELERATOR
+
+
+class ShowAugmentations(StageTask):
+    """Draws a contact sheet of what augmentation does to training images."""
+
+    SETTINGS = ("seed", "augmentation")
+    UPSTREAM = (PrepareDataset,)
 
 
 class ReferenceStatistics(StageTask):
     """Measures the features of the real images and of the baselines."""
 
-    SETTINGS = ("evaluation",)
+    VERSION = 2
+    SETTINGS = ("evaluation.seed", "evaluation.baseline_count")
     UPSTREAM = (PrepareDataset, TrainFeatureExtractor)
 
 
 class GenerateSamples(StageTask):
-    """Draws samples by Langevin chains, from noise and from the replay buffer."""
+    """Draws samples: Langevin chains of the energy model, or images of the baseline (sampling.source)."""
 
-    SETTINGS = ("sampling", "langevin", "seed", "model")
-    UPSTREAM = (TrainEBM, PrepareDataset)
+    UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
+
+    @classmethod
+    def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
+        """Those of the model that is sampled."""
+        if experiment["sampling"]["source"] == "sngan":
+            return ("seed", "sngan", "sampling.source", "sampling.count", "sampling.batch_size")
+        augmented = ("augmentation",) if experiment["sampling"]["augment_every"] else ()
+        return ("seed", "model", "langevin", "sampling", *augmented)
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The images and the model that is sampled."""
+        trained = TrainSNGAN if experiment["sampling"]["source"] == "sngan" else TrainEBM
+        return {**super().inputs_of(experiment), trained.name(): (trained, experiment, "")}
 
 
 class RetrieveNeighbours(StageTask):
@@ -62,15 +105,85 @@ class EvaluateFID(StageTask):
     UPSTREAM = (PrepareDataset, TrainFeatureExtractor, ReferenceStatistics, GenerateSamples)
 
 
+class CompareModels(StageTask):
+    """Sets the energy model and the SNGAN baseline side by side, judged alike (S A.2)."""
+
+    UPSTREAM = (PrepareDataset, TrainEBM, TrainSNGAN)
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """Samples and their evaluation, of both."""
+        inputs = super().inputs_of(experiment)
+        for source in ("ebm", "sngan"):
+            other = {**experiment, "sampling": {**experiment["sampling"], "source": source}}
+            variant = source if other != experiment else ""
+            inputs[f"{source} samples"] = (GenerateSamples, other, variant)
+            inputs[source] = (EvaluateFID, other, variant)
+        return inputs
+
+
+class EvaluateOOD(StageTask):
+    """Tells images of other kinds from the data set's own by their energy."""
+
+    SETTINGS = ("model", "ood")
+    UPSTREAM = (PrepareDataset, TrainEBM)
+    resources = ACCELERATOR
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The model and the other data sets; where these say nothing of size and colour, as the experiment's own."""
+        inputs, own = super().inputs_of(experiment), experiment["dataset"]
+        for number, dataset in enumerate(experiment["ood"]["datasets"], start=1):
+            colour = own["colour"] if dataset["colour"] == "native" else dataset["colour"]
+            other = {**dataset, "size": dataset["size"] or own["size"], "colour": colour}
+            inputs[f"PrepareDataset {number}"] = (
+                PrepareDataset,
+                {**experiment, "dataset": other},
+                dataset["name"],
+            )
+        return inputs
+
+
+class ComposeModels(StageTask):
+    """Draws samples of several energies put together by and, or, not."""
+
+    SETTINGS = ("seed", "langevin", "sampling", "compose")
+    UPSTREAM = (PrepareDataset, TrainFeatureExtractor)
+    resources = ACCELERATOR
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Two energies at least."""
+        members = experiment["compose"]["members"]
+        if len(members) < 2:
+            raise ConfigError(
+                f"compose.members has {len(members)} of the at least 2 energies that are put together; give for "
+                "example --set 'compose.members=[{label: 3}, {label: 5}]'"
+            )
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """Each member's model and data; of another config, on this experiment's machine."""
+        inputs = super().inputs_of(experiment)
+        for number, member in enumerate(experiment["compose"]["members"], start=1):
+            other, variant = experiment, ""
+            if member["config"]:
+                other = load_experiment(member["config"]).model_dump(mode="json")
+                other, variant = {**other, "compute": experiment["compute"]}, other["name"]
+            inputs[f"member {number}"] = (TrainEBM, other, variant)
+            inputs[f"member {number} data"] = (PrepareDataset, other, variant)
+        return inputs
+
+
 class ExportModel(StageTask):
     """Writes a SavedModel that needs none of this code, and checks it in such a process."""
 
-    SETTINGS = ("sampling", "langevin", "model")
+    SETTINGS = ("sampling.step_size", "sampling.noise_scale", "langevin", "model")
     UPSTREAM = (TrainEBM, PrepareDataset)
 
 
 class Report(StageTask):
-    """Gathers pictures, curves, metrics and provenance of all other tasks on one HTML page."""
+    """Gathers pictures, curves, metrics and provenance of the main tasks on one HTML page."""
 
     UPSTREAM = (
         PrepareDataset,
@@ -84,7 +197,25 @@ class Report(StageTask):
     )
 
 
-TASKS: dict[str, type[StageTask]] = {task.name(): task for task in (*Report.UPSTREAM, Report)}
+TASKS: dict[str, type[StageTask]] = {
+    task.name(): task
+    for task in (
+        PrepareDataset,
+        ShowAugmentations,
+        TrainFeatureExtractor,
+        TrainEBM,
+        TrainSNGAN,
+        ReferenceStatistics,
+        GenerateSamples,
+        RetrieveNeighbours,
+        EvaluateFID,
+        CompareModels,
+        EvaluateOOD,
+        ComposeModels,
+        ExportModel,
+        Report,
+    )
+}
 """Every task by name, each after those that it needs."""
 
 
@@ -104,11 +235,20 @@ def task_named(name: str) -> type[StageTask]:
 
 def tree(root_task: StageTask) -> list[StageTask]:
     """The task and all that it stands on, each after those that it needs."""
-    found = {root_task.name(): root_task}
-    pending = [root_task]
+    return _in_order([root_task])
+
+
+def all_tasks(experiment: Experiment, root: Path) -> list[StageTask]:
+    """Every task of the experiment and all that they stand on, each after those that it needs."""
+    return _in_order([task.of(experiment, root) for task in TASKS.values()])
+
+
+def _in_order(pending: list[StageTask]) -> list[StageTask]:
+    found: dict[str, StageTask] = {}
     while pending:
-        for upstream in pending.pop().requires():
-            if upstream.name() not in found:
-                found[upstream.name()] = upstream
-                pending.append(upstream)
-    return [found[name] for name in TASKS if name in found]
+        task = pending.pop(0)
+        if task.key not in found:
+            found[task.key] = task
+            pending += task.requires()
+    order = list(TASKS)
+    return sorted(found.values(), key=lambda task: order.index(task.name()))

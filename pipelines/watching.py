@@ -80,9 +80,9 @@ class Bars:
 
     def show(self, event: dict[str, Any]) -> None:
         """Move, open or close the task's bar."""
-        task = event["task"]
+        task = event["key"]
         if event["event"] == "started":
-            self._bars[task] = self._progress.add_task(task, total=None, message="")
+            self._bars[task] = self._progress.add_task(event["task"], total=None, message="")
         elif event["event"] == "progress":
             self._progress.update(
                 self._bars[task],
@@ -108,15 +108,15 @@ class Lines:
 
     def show(self, event: dict[str, Any]) -> None:
         """Print the event, unless the task has had its line just now."""
-        task, now = event["task"], time.monotonic()
+        task, now = event["key"], time.monotonic()
         if event["event"] == "started":
             self._shown[task] = now
-            self._print(f"{task}: started")
+            self._print(f"{event['task']}: started")
         elif event["event"] != "progress":
             self._print(ending_line(event))
         elif now - self._shown.get(task, 0.0) >= PLAIN_LINE_SECONDS:
             self._shown[task] = now
-            self._print(f"{task}: {event['done']}/{event['total']} {event['message']}")
+            self._print(f"{event['task']}: {event['done']}/{event['total']} {event['message']}")
 
     def close(self) -> None:
         """Nothing is left open."""

@@ -49,11 +49,34 @@ def refusal(config, *overrides):
         ("langevin: {stpes: 5}", "langevin.stpes", "langevin.steps"),
         ("langvin: {steps: 5}", "langvin", "langevin"),
         ("loss: {regularization: 1}", "loss.regularization", "loss.regularisation"),
-        ("learning_rate: 0.1", "learning_rate", "optimiser.learning_rate"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_name(write, text, received, nearest):
     assert refusal(write(text)).endswith(f"unknown key {received!r}; did you mean {nearest!r}?")
+
+
+def test_a_key_that_has_lost_its_section_is_told_where_it_belongs(write):
+    said = refusal(write("learning_rate: 0.1"))
+    assert said.endswith(
+        "unknown key 'learning_rate'; it is part of a section: optimiser.learning_rate, sngan.learning_rate, "
+        "extractor.learning_rate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dataset: {name: folder}", "dataset.name is folder, which needs dataset.path"),
+        ("dataset: {path: /tmp/x}", "dataset.path is '/tmp/x', but digits has no files of yours"),
+        ("sampling: {labels: [3]}", "sampling.labels is [3], but model.conditional is false"),
+        (
+            "compose: {members: [{label: 1}, {label: 2}]}",
+            "compose.members names the labels [1, 2] of this experiment's model, but model.conditional is false",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(write, text, words):
+    assert words in refusal(write(text))
 
 
 def test_an_unknown_key_that_is_near_nothing_gets_no_suggestion(write):
@@ -84,7 +107,7 @@ def test_a_wrong_type_is_refused_with_what_was_received(write, text, words):
         ("optimiser: {learning_rate: .nan}", "learning_rate received nan", "(allowed: float, > 0, <= 1)"),
         ("health: {max_energy: .inf}", "health.max_energy received inf", "(allowed: float, > 0)"),
         ("replay: {policy: lifo}", "replay.policy received 'lifo'", "(allowed: fifo | reservoir)"),
-        ("dataset: {name: mnist}", "dataset.name received 'mnist'", "(allowed: digits)"),
+        ("dataset: {name: mnits}", "dataset.name received 'mnits'", "(allowed: digits | digits_stroke |"),
         ("seed: -1", "seed received -1", "(allowed: int, >= 0"),
     ],
 )
@@ -233,7 +256,7 @@ def test_the_base_config_is_what_its_tool_writes():
 
 def test_the_base_config_is_the_defaults_and_names_every_setting():
     assert load_experiment("base") == Experiment()
-    assert yaml.safe_load(base_config()) == Experiment().model_dump()
+    assert yaml.safe_load(base_config()) == Experiment().model_dump(mode="json")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -18,12 +18,17 @@ from ebm_tf.stages.context import Context
 
 STAGES = {
     "PrepareDataset": "prepare_dataset",
+    "ShowAugmentations": "show_augmentations",
     "TrainFeatureExtractor": "train_feature_extractor",
     "TrainEBM": "train_ebm",
+    "TrainSNGAN": "train_sngan",
     "ReferenceStatistics": "reference_statistics",
     "GenerateSamples": "generate_samples",
     "RetrieveNeighbours": "retrieve_neighbours",
     "EvaluateFID": "evaluate_fid",
+    "CompareModels": "compare_models",
+    "EvaluateOOD": "evaluate_ood",
+    "ComposeModels": "compose_models",
     "ExportModel": "export_model",
     "Report": "report",
 }

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from ebm_tf import config_files
-from ebm_tf.config import Compute
+from ebm_tf.config import Compute, Section
 from ebm_tf.errors import EBMError, MissingInput
 
 
@@ -55,10 +56,17 @@ class Context:
         )
 
     def section(self, name: str) -> Any:
-        """The checked settings of one section; only those of the slice, so that a fingerprint leaves nothing out."""
+        """The checked settings of one section; only those of the slice, so that a fingerprint leaves nothing out.
+
+        Where the task declares single settings of the section, the others are no attributes of what is returned.
+        """
         if name not in self.settings:
             raise EBMError(f"stage {self.stage} asked for settings {name!r}, which its task does not declare")
-        return config_files.section(name, self.settings[name])
+        given = self.settings[name]
+        checked = config_files.section(name, given)
+        if isinstance(checked, Section) and set(given) != set(type(checked).model_fields):
+            return SimpleNamespace(**{key: getattr(checked, key) for key in given})
+        return checked
 
     def progress(self, done: int, total: int, message: str = "") -> None:
         """Tell how far the stage is."""

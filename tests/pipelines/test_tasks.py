@@ -6,11 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from ebm_tf.config import Experiment
+from ebm_tf.config import Experiment, leaves
+from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
-from pipelines.tasks import TASKS, Report, task_named, tree
+from pipelines.tasks import (
+    TASKS,
+    CompareModels,
+    ComposeModels,
+    EvaluateFID,
+    EvaluateOOD,
+    GenerateSamples,
+    Report,
+    TrainEBM,
+    task_named,
+    tree,
+)
 
 BASE = Experiment()
+OF_THE_MODEL = set(TASKS) - {"PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics"}
+SAMPLED = {"GenerateSamples", "RetrieveNeighbours", "EvaluateFID", "CompareModels", "Report"}
 
 
 def changed_tasks(section: str, **values: object) -> set[str]:
@@ -31,12 +45,18 @@ def changed_tasks(section: str, **values: object) -> set[str]:
         (
             "langevin",
             {"steps": 7},
-            set(TASKS) - {"PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics"},
+            OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations"},
         ),
-        ("evaluation", {"kid_subsets": 7}, {"ReferenceStatistics", "EvaluateFID", "Report"}),
+        ("evaluation", {"kid_subsets": 7}, {"EvaluateFID", "CompareModels", "Report"}),
+        ("evaluation", {"seed": 7}, {"ReferenceStatistics", "EvaluateFID", "CompareModels", "Report"}),
+        ("sampling", {"count": 7}, SAMPLED | {"ComposeModels"}),
+        ("sampling", {"source": "sngan"}, (SAMPLED | {"ComposeModels"}) - {"CompareModels"}),
+        ("sngan", {"steps": 7}, {"TrainSNGAN", "CompareModels"}),
+        ("augmentation", {"flip": True}, OF_THE_MODEL - {"TrainSNGAN", "ComposeModels"}),
+        ("ood", {"count": 7}, {"EvaluateOOD"}),
         ("neighbours", {"k": 7}, {"RetrieveNeighbours", "Report"}),
         ("compute", {"threads": 7}, set()),
-        ("seed", {}, set(TASKS) - {"PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics"}),
+        ("seed", {}, OF_THE_MODEL),
     ],
 )
 def test_a_setting_renews_what_depends_on_it(
@@ -46,11 +66,73 @@ def test_a_setting_renews_what_depends_on_it(
 
 
 def test_every_slice_is_a_section_of_the_experiment() -> None:
-    assert {name for task in TASKS.values() for name in task.SETTINGS} <= set(Experiment.model_fields)
+    known = {*Experiment.model_fields, *(path for path, _ in leaves(Experiment))}
+    experiment = BASE.model_dump(mode="json")
+    assert {name for task in TASKS.values() for name in task.settings_of(experiment)} <= known
 
 
-def test_the_report_stands_on_all() -> None:
-    assert [step.name() for step in tree(Report.of(BASE, Path("/r")))] == list(TASKS)
+def test_the_report_stands_on_what_it_shows() -> None:
+    assert {step.name() for step in tree(Report.of(BASE, Path("/r")))} == {
+        "Report",
+        *(task.name() for task in Report.UPSTREAM),
+    }
+
+
+def test_samples_of_the_baseline_do_not_depend_on_the_chain() -> None:
+    def of(**langevin: object) -> Experiment:
+        return Experiment(sampling={"source": "sngan"}, langevin=langevin)
+
+    def identity(experiment: Experiment) -> str:
+        return GenerateSamples.of(experiment, Path("/r")).fingerprint
+
+    assert identity(of(steps=7)) == identity(of(steps=8))
+    assert [step.name() for step in GenerateSamples.of(of(), Path("/r")).requires()] == [
+        "PrepareDataset",
+        "TrainSNGAN",
+    ]
+
+
+def test_a_comparison_judges_both_models_and_shares_what_they_share() -> None:
+    steps = tree(CompareModels.of(BASE, Path("/r")))
+    assert [step.title for step in steps] == [
+        "PrepareDataset",
+        "TrainFeatureExtractor",
+        "TrainEBM",
+        "TrainSNGAN",
+        "ReferenceStatistics",
+        "GenerateSamples",
+        "GenerateSamples (sngan)",
+        "EvaluateFID",
+        "EvaluateFID (sngan)",
+        "CompareModels",
+    ]
+    assert steps[7].fingerprint == EvaluateFID.of(BASE, Path("/r")).fingerprint
+
+
+def test_a_member_of_a_composition_is_the_model_of_its_own_config(tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("name: other\nlangevin: {steps: 7}\n")
+    composed = Experiment(
+        model={"conditional": True}, compose={"members": [{"label": 1}, {"config": str(other), "label": 2}]}
+    )
+    sources = ComposeModels.of(composed, Path("/r")).sources()
+    assert sources["member 1"].fingerprint == TrainEBM.of(composed, Path("/r")).fingerprint
+    assert sources["member 2"].fingerprint == TrainEBM.of(load_experiment(other), Path("/r")).fingerprint
+    assert sources["member 2"].title == "TrainEBM (other)"
+    assert sources["member 1 data"].fingerprint == sources["member 2 data"].fingerprint
+
+
+def test_other_data_sets_come_in_the_size_of_the_experiments() -> None:
+    other = {"name": "idx", "path": "/x"}
+    experiment = Experiment(dataset={"size": 8}, ood={"datasets": [other, {**other, "size": 9}]})
+    sources = EvaluateOOD.of(experiment, Path("/r")).sources()
+    sizes = [sources[f"PrepareDataset {number}"].settings["dataset"]["size"] for number in (1, 2)]
+    assert sizes == [8, 9]
+
+
+def test_a_composition_of_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"compose.members has 1 of the at least 2"):
+        ComposeModels.demand(Experiment(compose={"members": [{}]}).model_dump(mode="json"))
 
 
 def test_a_tree_lists_each_task_after_its_inputs() -> None:

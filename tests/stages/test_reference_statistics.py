@@ -1,0 +1,39 @@
+"""The Gaussian of the baseline row has the mean and the covariance of the images it is fitted to."""
+
+import numpy as np
+
+from ebm_tf.stages import reference_statistics
+from ebm_tf.stages.reference_statistics import gaussian_images
+
+
+def grey_images(count, seed=0):
+    """Correlated mid-greys, so that clipping plays no part: uint8 [count, 3, 3, 1]."""
+    random = np.random.default_rng(seed)
+    mixing = random.standard_normal((9, 9)) / 3
+    values = 0.5 + 0.05 * random.standard_normal((count, 9)) @ mixing
+    return np.floor(values * 256).clip(0, 255).astype(np.uint8).reshape(count, 3, 3, 1)
+
+
+def test_mean_and_covariance_are_those_of_the_images(monkeypatch):
+    monkeypatch.setattr(reference_statistics, "GAUSSIAN_BLOCK", 70)
+    images = grey_images(300)
+    flat = (images.reshape(300, 9) + 0.5) / 256
+    drawn = gaussian_images(images, 40_000, 256, np.random.default_rng(1)).reshape(-1, 9)
+    covariance = np.cov(flat, rowvar=False)
+    spread = np.sqrt(np.diag(covariance))
+    assert np.abs(drawn.mean(axis=0) - flat.mean(axis=0)).max() < 5 * spread.max() / np.sqrt(40_000)
+    correlation = np.cov(drawn, rowvar=False) / np.outer(spread, spread)
+    np.testing.assert_allclose(correlation, np.corrcoef(flat, rowvar=False), atol=0.03)
+
+
+def test_pixels_are_on_the_scale_of_few_levels():
+    white = np.full((5, 2, 2, 1), 255, np.uint8)
+    drawn = gaussian_images(white, 3, 17, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn, 16.5 / 17, rtol=1e-6)
+
+
+def test_of_many_images_some_are_drawn(monkeypatch):
+    monkeypatch.setattr(reference_statistics, "GAUSSIAN_FITTED", 50)
+    drawn = gaussian_images(grey_images(400), 20, 256, np.random.default_rng(2))
+    assert drawn.shape == (20, 3, 3, 1)
+    assert np.linalg.matrix_rank(drawn.reshape(20, 9) - drawn.mean()) == 9

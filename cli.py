@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from ebm_tf import __version__
-from ebm_tf.errors import EBMError
+from ebm_tf.errors import EBMError, MissingInput
 
 # Luigi and whatever stands on it is imported inside the commands, so that --help answers at once.
 
@@ -153,6 +153,31 @@ def configs(
             for setting in describe_settings()
         ]
         data.print(table(("setting", "value", "allowed", "meaning"), rows))
+
+
+@app.command()
+def model(
+    config: str = CONFIG, settings: list[str] = SET, as_json: bool = JSON, debug: bool = DEBUG
+) -> None:
+    """Show the network of an experiment: layers, shapes, parameters and multiply-adds of one image's energy."""
+    with errors_as_lines(None, as_json, debug):
+        from ebm_tf.config_files import load_experiment
+        from ebm_tf.datasets.registry import classes_of, image_shape_of
+        from ebm_tf.models.summary import summarise
+        from pipelines.display import show_network
+
+        experiment = load_experiment(config, settings)
+        classes = classes_of(experiment.dataset) if experiment.model.conditional else 0
+        if classes is None:
+            raise MissingInput(
+                f"the classes of {experiment.dataset.name} are known from the files in dataset.path alone, and "
+                f"{experiment.dataset.path} is not there; a conditional network grows with them"
+            )
+        summary = summarise(experiment.model, image_shape_of(experiment.dataset), classes)
+        if as_json:
+            print_json(asdict(summary))
+        else:
+            show_network(summary, data)
 
 
 @app.command()

@@ -110,13 +110,20 @@ class Model(Section):
         "table1: 32x32 (S table 1); table2, table2_code: 128x128 (S table 2, and with the sixth down of the "
         "authors' code).",
     )
-    width: float = Field(1.0, gt=0, le=8, description="Factor on the number of channels of every layer.")
+    width: float = Field(
+        1.0,
+        gt=0,
+        le=8,
+        description="Factor on the number of channels of every layer; rounded, with group norm from `groups` channels "
+        "on to a multiple of them.",
+    )
     scales: int = Field(
         1, ge=1, le=3, description="Energies that are added up: full, half and quarter resolution (S B.1)."
     )
     drop: Literal["first", "last"] = Field(
         "first",
-        description="Down blocks that the coarser scales do without: the first (S), or the last (Code).",
+        description="What the coarser scales do without: the first down block each (S), or the last stage each, a down "
+        "block and what stands between it and the one before (Code).",
     )
     norm: Optional[Literal["group", "instance", "none"]] = Field(
         None, description="Normalisation in residual blocks; by default the architecture's (paper: group)."
@@ -133,8 +140,12 @@ class Model(Section):
         False, description="Kernels are divided by an estimate of their largest singular value."
     )
     conditional: bool = Field(False, description="The energy also takes the label of the image.")
-    init_gain: float = Field(
-        1.4, gt=0, le=10, description="Kernels start as N(0, gain^2 / fan-in); biases at 0."
+    init_gain: Optional[float] = Field(
+        None,
+        gt=0,
+        le=10,
+        description="Kernels start as N(0, gain^2 / fan-in), biases at 0; by default the architecture's (tiny: 1.4, "
+        "the others: 0.577, PyTorch's).",
     )
 
 

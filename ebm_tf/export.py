@@ -3,9 +3,15 @@
 Signatures (images are float32 [B, H, W, C] with pixels in [0, 1]; B is free):
     energy(images) -> energy [B]
     score(images) -> score, -dE/dx, of the shape of the images
-    sample(count, steps, seed) -> images [count, H, W, C], chains from uniform noise
-    refine(images, steps, seed) -> images, chains from the given ones
-The same seed gives the same images. Step size and noise scale are those of the config's `sampling` section.
+    sample(count, steps, seed) -> images [count, H, W, C], Langevin chains from uniform noise
+    refine(images, steps, seed) -> images, Langevin chains from the given ones
+Those of a conditional model take labels, int32 [B], 0 up to its classes or -1 for "not known":
+    energy(images, labels), score(images, labels), refine(images, labels, steps, seed)
+    sample(labels, steps, seed) -> images [B, H, W, C], one for each label
+
+Step size, noise scale, annealing and gradient clip are those of the config. Image i of a seed is the same however
+many are drawn with it, and the same as image i of GenerateSamples' fresh Langevin chains with that seed and as many
+steps (and no augmentation in between), up to rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +26,10 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf.errors import EBMError
-from ebm_tf.langevin import Chain, energy_gradient, langevin, seeded_noise
+from ebm_tf.langevin import Energy, chain_settings, energy_and_gradient, energy_gradient, langevin
 from ebm_tf.models.energy import EnergyModel
+from ebm_tf.replay import NO_LABEL
+from ebm_tf.sampling import Kind, chain_noise, uniform_noise
 
 SIGNATURES = ("energy", "score", "sample", "refine")
 
@@ -39,62 +47,106 @@ import numpy as np
 import tensorflow as tf
 
 folder, question, answer = sys.argv[1:]
-images = np.load(question)["images"]
+with np.load(question) as file:
+    of_each = {name: tf.constant(file[name]) for name in file.files}  # images, and labels of a conditional model
+first = {name: values[:1] for name, values in of_each.items()}
+chain = {"steps": tf.constant(5), "seed": tf.constant(7)}
+drawn = {"labels": of_each["labels"][:3]} if "labels" in of_each else {"count": tf.constant(3)}
 functions = tf.saved_model.load(folder).signatures
-scalar = lambda value: tf.constant(value, tf.int32)
 np.savez(
     answer,
-    energy=functions["energy"](images=tf.constant(images))["energy"],
-    one=functions["energy"](images=tf.constant(images[:1]))["energy"],
-    score=functions["score"](images=tf.constant(images))["score"],
-    sample=functions["sample"](count=scalar(3), steps=scalar(5), seed=scalar(7))["images"],
-    again=functions["sample"](count=scalar(3), steps=scalar(5), seed=scalar(7))["images"],
-    refine=functions["refine"](images=tf.constant(images), steps=scalar(5), seed=scalar(7))["images"],
+    energy=functions["energy"](**of_each)["energy"],
+    one=functions["energy"](**first)["energy"],
+    score=functions["score"](**of_each)["score"],
+    sample=functions["sample"](**drawn, **chain)["images"],
+    again=functions["sample"](**drawn, **chain)["images"],
+    refine=functions["refine"](**of_each, **chain)["images"],
 )
 """
 
 
 class ExportedModel(tf.Module):
-    """The functions that are exported, around a model."""
+    """The functions that are exported, around a model; arguments as of `export`."""
 
-    def __init__(self, model: EnergyModel, step_size: float, noise_scale: float) -> None:
+    def __init__(
+        self,
+        model: EnergyModel,
+        step_size: float,
+        noise_scale: float,
+        anneal: bool = False,
+        gradient_clip: float | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.step_size, self.noise_scale = step_size, noise_scale
+        self.chain = chain_settings(
+            1, step_size, noise_scale, anneal=anneal, gradient_clip=gradient_clip
+        )  # the signatures take the number of steps
         images = tf.TensorSpec([None, *model.image_shape], tf.float32, name="images")
         count, steps, seed = (tf.TensorSpec([], tf.int32, name=name) for name in ("count", "steps", "seed"))
-        self.energy = tf.function(self._energy, input_signature=[images])
-        self.score = tf.function(self._score, input_signature=[images])
-        self.sample = tf.function(self._sample, input_signature=[count, steps, seed])
-        self.refine = tf.function(self._refine, input_signature=[images, steps, seed])
+        labels = tf.TensorSpec([None], tf.int32, name="labels")
+        given = [labels] if model.classes else []
+        self.energy = tf.function(self._energy, input_signature=[images, *given])
+        self.score = tf.function(self._score, input_signature=[images, *given])
+        self.refine = tf.function(self._refine, input_signature=[images, steps, seed, *given])
+        draw, what = (self._sample_labels, labels) if model.classes else (self._sample, count)
+        self.sample = tf.function(draw, input_signature=[what, steps, seed])
 
-    def _energy(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"energy": self.model(images)}
+    def _energy(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        return {"energy": self._energy_for(labels)(images)}
 
-    def _score(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"score": -energy_gradient(self.model, images)}
+    def _score(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        return {"score": -energy_gradient(self._energy_for(labels), images)}
 
     def _sample(self, count: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        shape = tf.concat([[count], self.model.image_shape], axis=0)
-        return self._refine(tf.random.stateless_uniform(shape, tf.stack([seed, 0])), steps, seed)
+        start = uniform_noise(0, count, self.model.image_shape, seed)
+        return self._chains(start, steps, seed, None, Kind.FRESH)
 
-    def _refine(self, images: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        chain = Chain(steps, tf.constant(self.step_size), tf.constant(self.noise_scale))
-        noise_seed = tf.random.experimental.stateless_fold_in(tf.stack([seed, 1]), 0)
-        return {"images": langevin(self.model, images, seeded_noise(tf.shape(images), noise_seed), chain)}
+    def _sample_labels(self, labels: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        start = uniform_noise(0, tf.shape(labels)[0], self.model.image_shape, seed)
+        return self._chains(start, steps, seed, labels, Kind.FRESH)
+
+    def _refine(
+        self, images: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        return self._chains(images, steps, seed, labels, Kind.REFINED)
+
+    def _chains(
+        self, start: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None, kind: Kind
+    ) -> dict[str, tf.Tensor]:
+        noise = chain_noise(0, tf.shape(start)[0], self.model.image_shape, seed, kind)
+        chain = self.chain._replace(steps=steps)
+        return {"images": langevin(self._energy_for(labels), start, noise, chain)}
+
+    def _energy_for(self, labels: tf.Tensor | None) -> Energy:
+        if labels is None:
+            return self.model
+        known = (labels >= NO_LABEL) & (labels < self.model.classes)
+        message = f"labels must be 0 to {self.model.classes - 1}, or {NO_LABEL} where not known; received:"
+        tf.debugging.Assert(tf.reduce_all(known), [message, labels])
+        return lambda images: self.model(images, labels)
 
 
-def export(model: EnergyModel, step_size: float, noise_scale: float, folder: Path) -> None:
-    """Write the SavedModel into `folder`."""
-    module = ExportedModel(model, step_size, noise_scale)
+def export(
+    model: EnergyModel,
+    step_size: float,
+    noise_scale: float,
+    folder: Path,
+    anneal: bool = False,
+    gradient_clip: float | None = None,
+) -> None:
+    """Write the SavedModel into `folder`; step size to gradient clip are settings of `langevin.Chain`."""
+    module = ExportedModel(model, step_size, noise_scale, anneal, gradient_clip)
     tf.saved_model.save(module, str(folder), signatures={name: getattr(module, name) for name in SIGNATURES})
 
 
-def check_export(folder: Path, model: EnergyModel, images: np.ndarray) -> dict[str, float]:
+def check_export(
+    folder: Path, model: EnergyModel, images: np.ndarray, labels: np.ndarray | None = None
+) -> dict[str, float]:
     """Load the export in a process that cannot import this project, and compare it with the model.
 
     Args:
-        images: float32 [n, H, W, C] in [0, 1] to compare on.
+        images: float32 [n, H, W, C] in [0, 1] to compare on, n >= 3.
+        labels: int32 [n], for a conditional model.
 
     Returns:
         The largest relative differences of energies and scores.
@@ -104,7 +156,7 @@ def check_export(folder: Path, model: EnergyModel, images: np.ndarray) -> dict[s
     """
     with tempfile.TemporaryDirectory() as scratch:
         question, answer = Path(scratch) / "question.npz", Path(scratch) / "answer.npz"
-        np.savez(question, images=images)
+        np.savez(question, images=images, **({} if labels is None else {"labels": labels}))
         command = [sys.executable, "-I", "-c", CHECK_PROGRAM, *map(str, (folder.resolve(), question, answer))]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -112,11 +164,11 @@ def check_export(folder: Path, model: EnergyModel, images: np.ndarray) -> dict[s
             raise EBMError(f"the export does not load without this project: {last}")
         with np.load(answer, allow_pickle=False) as file:
             answers = dict(file)
-    energies, scores = model(images).numpy(), -energy_gradient(model, tf.constant(images)).numpy()
+    energies, gradient = energy_and_gradient(lambda x: model(x, labels), tf.constant(images))
     differences = {
-        "energy": _relative(answers["energy"], energies),
-        "energy_of_one": _relative(answers["one"], energies[:1]),
-        "score": _relative(answers["score"], scores),
+        "energy": _relative(answers["energy"], energies.numpy()),
+        "energy_of_one": _relative(answers["one"], energies[:1].numpy()),
+        "score": _relative(answers["score"], -gradient.numpy()),
         "repeated_sample": float(np.abs(answers["sample"] - answers["again"]).max()),
     }
     wrong = [name for name, difference in differences.items() if not difference <= 1e-5]

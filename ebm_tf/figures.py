@@ -10,9 +10,11 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
 
 MARGIN, PAPER = 4, 96  # pixels; a grey that neither strokes nor backgrounds have much of
+TITLE_SIZE = 13  # pixels
 
 
 def save_grid(images: np.ndarray, path: Path, columns: int, scale: int | None = None) -> None:
@@ -23,16 +25,30 @@ def save_grid(images: np.ndarray, path: Path, columns: int, scale: int | None = 
         columns: images per row.
         scale: pixels per pixel; by default such that an image is about 48 wide.
     """
-    scale = scale or max(1, round(48 / images.shape[2]))
-    tiles = [_enlarged(image, scale) for image in images]
-    high, wide = tiles[0].shape[:2]
-    rows = -(-len(tiles) // columns)
-    sheet = np.full((rows * (high + MARGIN) + MARGIN, columns * (wide + MARGIN) + MARGIN, 3), PAPER, np.uint8)
-    for index, tile in enumerate(tiles):
-        top = MARGIN + (index // columns) * (high + MARGIN)
-        left = MARGIN + (index % columns) * (wide + MARGIN)
-        sheet[top : top + high, left : left + wide] = tile
-    Image.fromarray(sheet).save(path)
+    rows = [images[first : first + columns] for first in range(0, len(images), columns)]
+    Image.fromarray(_sheet(rows, columns, scale or _scale(images))).save(path)
+
+
+def save_rows(
+    rows: Sequence[np.ndarray], path: Path, titles: Sequence[str], scale: int | None = None
+) -> None:
+    """Groups of images as a PNG: a row for each, with its title at the left.
+
+    Args:
+        rows: uint8 [n, H, W, 1 or 3] each, n >= 1; they may differ in n.
+        titles: one per row, in one line.
+        scale: as of `save_grid`.
+    """
+    sheet = Image.fromarray(_sheet(rows, max(map(len, rows)), scale or _scale(rows[0])))
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), TITLE_SIZE)
+    left = max(round(font.getlength(title)) for title in titles) + 2 * MARGIN
+    page = Image.new("RGB", (left + sheet.width, sheet.height), (PAPER,) * 3)
+    page.paste(sheet, (left, 0))
+    pen, pitch = ImageDraw.Draw(page), (sheet.height - MARGIN) / len(rows)
+    for index, title in enumerate(titles):
+        middle = (left - MARGIN, MARGIN / 2 + (index + 0.5) * pitch)
+        pen.text(middle, title, fill="white", font=font, anchor="rm")
+    page.save(path)
 
 
 def save_film(strip: np.ndarray, path: Path) -> None:
@@ -98,6 +114,62 @@ def save_bars(labels: Sequence[str], groups: Mapping[str, Sequence[float]], titl
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def save_histograms(
+    reference: tuple[str, np.ndarray], sets: Mapping[str, np.ndarray], x: str, path: Path
+) -> None:
+    """How numbers are spread: a panel per set, each over the reference in grey, on an axis of its own.
+
+    An axis spans the middle 99% of the set and of the reference; what lies beyond counts in its outermost bins.
+
+    Args:
+        reference: title and values [n]. sets: titles to values [m], one set at least.
+        x: what the values are.
+    """
+    title, values = reference
+    figure, axes = plt.subplots(
+        len(sets), 1, figsize=(8, 0.4 + 0.9 * len(sets)), squeeze=False, layout="constrained"
+    )
+    for axis, (name, others) in zip(axes.flat, sets.items()):
+        edges = _bins([values, others])
+        for label, shown, style in (
+            (title, values, {"color": "0.75", "histtype": "stepfilled"}),
+            (name, others, {"color": "C0", "histtype": "step", "linewidth": 1.4}),
+        ):
+            share = np.full(len(shown), 1 / len(shown))
+            axis.hist(np.clip(shown, edges[0], edges[-1]), edges, weights=share, label=label, **style)
+        axis.set_yticks([])
+        axis.tick_params(labelsize=8)
+        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1.1), frameon=False)
+    axes[-1, 0].set_xlabel(x, fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _bins(sets: Sequence[np.ndarray], count: int = 80) -> np.ndarray:
+    """Edges [count + 1] of bins over the middle 99% of every set."""
+    ends = np.array([np.percentile(values, [0.5, 99.5]) for values in sets])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
+    return np.linspace(low, high if high > low else low + 1, count + 1)
+
+
+def _sheet(rows: Sequence[np.ndarray], columns: int, scale: int) -> np.ndarray:
+    """Rows of enlarged images on paper, at most `columns` in each: uint8 [height, width, 3]."""
+    high, wide = scale * rows[0].shape[1], scale * rows[0].shape[2]
+    size = (len(rows) * (high + MARGIN) + MARGIN, columns * (wide + MARGIN) + MARGIN, 3)
+    sheet = np.full(size, PAPER, np.uint8)
+    for row, images in enumerate(rows):
+        top = MARGIN + row * (high + MARGIN)
+        for column, image in enumerate(images):
+            left = MARGIN + column * (wide + MARGIN)
+            sheet[top : top + high, left : left + wide] = _enlarged(image, scale)
+    return sheet
+
+
+def _scale(images: np.ndarray) -> int:
+    """Pixels per pixel that make images [n, H, W, C] about 48 wide."""
+    return max(1, round(48 / images.shape[2]))
 
 
 def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:

@@ -6,13 +6,17 @@ It is kept on the host: one logical buffer, however many devices draw from it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from ebm_tf.config import Replay
+from ebm_tf.noise import uniform_rows
 
 NO_LABEL = -1
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""Images [B, H, W, C] in [0, 1] and a seed (int32 [2]) to images of the same shape."""
 
 
 class Chains(NamedTuple):
@@ -28,16 +32,20 @@ def quantise(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.floor(images * 256.0), 0.0, 255.0), tf.uint8)
 
 
-def dequantise(images: tf.Tensor, seed: tf.Tensor, levels: int = 256) -> tf.Tensor:
+def dequantise(
+    images: tf.Tensor, seed: tf.Tensor, levels: int = 256, first: int | tf.Tensor = 0
+) -> tf.Tensor:
     """uint8 images to [0, 1): (level + u) / levels with u ~ U(0, 1), spread evenly over each level's interval.
 
     Args:
         images: uint8; the levels stand evenly spaced over 0..255.
         seed: int32 [2].
         levels: how many different values the images take (17 for scans of 0..16, 256 for most).
+        first: number of the first image, for a batch that is one of several: u of an image depends on (seed, its
+            number) alone.
     """
     level = tf.round(tf.cast(images, tf.float32) * ((levels - 1) / 255.0))
-    return (level + tf.random.stateless_uniform(tf.shape(images), seed)) / float(levels)
+    return (level + uniform_rows(first, tf.shape(images)[0], images.shape[1:], seed)) / float(levels)
 
 
 class ReplayBuffer(tf.Module):
@@ -70,24 +78,33 @@ class ReplayBuffer(tf.Module):
         total = tf.reduce_sum(tf.cast(self.ages, tf.float32))
         return total / tf.cast(tf.maximum(self.fill, 1), tf.float32)
 
-    def draw(self, count: int, seed: tf.Tensor) -> Chains:
-        """`count` random stored images, dequantised. From an empty buffer: black images of age 0."""
+    def draw(self, count: int, seed: tf.Tensor, augment: Augment | None = None) -> Chains:
+        """`count` random stored images, dequantised and augmented. From an empty buffer: black images of age 0."""
         index_seed, pixel_seed = _split(seed, 2)
         with tf.device("/CPU:0"):
             slots = tf.random.stateless_uniform(
                 [count], index_seed, 0, tf.maximum(self.fill, 1), dtype=tf.int32
             )
             images = dequantise(tf.gather(self.images, slots), pixel_seed)
+            if augment is not None:
+                images = augment(images, tf.random.experimental.stateless_fold_in(seed, 2))
             return Chains(images, tf.gather(self.labels, slots), tf.gather(self.ages, slots))
 
-    def start(self, count: int, seed: tf.Tensor, labels: tf.Tensor | None = None) -> Chains:
+    def start(
+        self,
+        count: int,
+        seed: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        augment: Augment | None = None,
+    ) -> Chains:
         """Starts of `count` chains: stored ones, or noise with the restart probability (all, while empty).
 
         Args:
             labels: [count] int32, the labels that restarted chains get; none by default.
+            augment: what is done to stored images before their chains go on.
         """
         draw_seed, choice_seed, noise_seed = _split(seed, 3)
-        stored = self.draw(count, draw_seed)
+        stored = self.draw(count, draw_seed, augment)
         chance = tf.random.stateless_uniform([count], choice_seed)
         restart = (chance < self.settings.restart_probability) | (self.fill == 0)
         noise = tf.random.stateless_uniform([count, *self.image_shape], noise_seed)

@@ -1,72 +1,260 @@
-"""Drawing images from a trained model: many chains, in batches, by a seed."""
+"""Drawing images from a trained model: many chains, in batches, by a seed.
+
+Chain i of a seed starts from, moves by and is augmented by random numbers that depend on (seed, i) and the number
+of the step alone. So neither the batch size nor the portions in which a chain is run change what is drawn, beyond the
+last bits in which convolutions of other batch sizes may differ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import tensorflow as tf
 
-from ebm_tf.langevin import Chain, Energy, langevin, langevin_step, seeded_noise
+from ebm_tf import mala
+from ebm_tf.langevin import Chain, Energy, langevin, row_noise
+from ebm_tf.noise import uniform_rows
+from ebm_tf.replay import NO_LABEL
+
+PORTION_SECONDS = 2.0
+"""About how long chains run between two reports."""
+
+Report = Callable[[int, int], None]
+"""Is told the Langevin steps done and those in all, summed over chains."""
+Starts = Callable[[int, int], Any]
+"""Number of the first chain and how many, to where they start: float32 [count, H, W, C] in [0, 1]."""
 
 
-def uniform_noise(count: int, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """Starts of fresh chains, float32 [count, H, W, C] uniform in [0, 1)."""
-    return tf.random.stateless_uniform([count, *image_shape], [seed, 0]).numpy()
+class Kind(IntEnum):
+    """Which chains of a seed: from noise, or from given images. Each kind has random numbers of its own."""
+
+    FRESH = 0
+    REFINED = 1
+
+
+class Use(IntEnum):
+    """What random numbers are for."""
+
+    START = 0
+    NOISE = 1
+    CHANCE = 2
+    AUGMENT = 3
+
+
+class Rounds(NamedTuple):
+    """Chains that are augmented after every so many steps but the last, as the authors' evaluation does.
+
+    augment: (images, seed, number of the first chain) to images, such as `augment.Augmenter`.
+    """
+
+    every: int
+    augment: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+class Method(NamedTuple):
+    """How chains move: by Langevin steps, or by MALA where a temperature (float32 scalar) is given."""
+
+    chain: Chain
+    temperature: Optional[tf.Tensor] = None
+    rounds: Optional[Rounds] = None
+
+
+class Batch(NamedTuple):
+    """Ends of the chains from number `first` on: images float32 [n, H, W, C]; of MALA, the share accepted [n]."""
+
+    first: int
+    images: np.ndarray
+    acceptance: Optional[np.ndarray]
+
+
+def chain_seed(seed: Any, use: Use, kind: Kind) -> tf.Tensor:
+    """The seed (int32 [2]) of one use of random numbers; `seed` is an int32 scalar."""
+    return tf.random.experimental.stateless_fold_in(tf.stack([seed, int(use)]), int(kind))
+
+
+def uniform_noise(first: Any, count: Any, image_shape: Sequence[int], seed: Any) -> tf.Tensor:
+    """Starts of the fresh chains first .. first + count - 1, float32 [count, H, W, C] uniform in [0, 1)."""
+    return uniform_rows(first, count, image_shape, chain_seed(seed, Use.START, Kind.FRESH))
+
+
+def chain_noise(first: Any, count: Any, image_shape: Sequence[int], seed: Any, kind: Kind) -> Any:
+    """The `Noise` of the chains first .. first + count - 1."""
+    return row_noise(first, count, image_shape, chain_seed(seed, Use.NOISE, kind))
 
 
 def run_chains(
-    energy: Energy,
+    energy: Any,
     start: np.ndarray,
     chain: Chain,
     seed: int,
     batch_size: int,
-    report: Callable[[int, int], None],
+    report: Report,
+    labels: np.ndarray | None = None,
+    kind: Kind = Kind.FRESH,
 ) -> np.ndarray:
-    """The ends of independent chains.
+    """The ends of independent Langevin chains, float32 [n, H, W, C] in [0, 1]; arguments as of `stream_chains`.
 
     Args:
-        energy: of images.
         start: float32 [n, H, W, C] in [0, 1].
-        chain: steps, step size, noise scale.
-        seed: of the noise; each batch has noise of its own.
-        batch_size: chains side by side (the last batch may be smaller).
-        report: called with (chains done, chains in all).
-
-    Returns:
-        float32 [n, H, W, C] in [0, 1].
     """
 
-    @tf.function(reduce_retracing=True)
-    def run(images: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-        return langevin(energy, images, seeded_noise(tf.shape(images), _batch_seed(seed, batch)), chain)
+    def starts(first: int, count: int) -> np.ndarray:
+        return start[first : first + count]
 
-    ends = []
-    for number, first in enumerate(range(0, len(start), batch_size)):
-        ends.append(run(tf.constant(start[first : first + batch_size]), tf.constant(number)).numpy())
-        report(min(first + batch_size, len(start)), len(start))
-    return np.concatenate(ends)
+    ends = np.empty_like(start)
+    for batch in stream_chains(
+        energy, starts, len(start), Method(chain), seed, batch_size, report, labels, kind
+    ):
+        ends[batch.first : batch.first + len(batch.images)] = batch.images
+    return ends
 
 
-def film(energy: Energy, start: np.ndarray, chain: Chain, seed: int, frames: int) -> np.ndarray:
-    """Chains on their way: [frames, n, H, W, C], the first frame their start and the last their end.
+def stream_chains(
+    energy: Any,
+    starts: Starts,
+    count: int,
+    method: Method,
+    seed: int,
+    batch_size: int,
+    report: Report,
+    labels: np.ndarray | None = None,
+    kind: Kind = Kind.FRESH,
+) -> Iterator[Batch]:
+    """Independent chains, batch by batch, so that no more than one batch is held at a time.
+
+    Args:
+        energy: of images, or of (images, labels) where there are labels.
+        starts: where chains start.
+        count: chains in all.
+        seed: 0 .. 2^31 - 1; chain i has random numbers of its own that follow from (seed, kind, i).
+        batch_size: chains side by side (the last batch may be smaller).
+        report: called every few seconds, and at the end of each batch.
+        labels: of the chains, int32 [count].
+    """
+    chains: Runner | None = None
+    steps, portion = int(method.chain.steps), 1
+    total = count * max(steps, 1)
+    for row in range(0, count, batch_size):
+        size = min(batch_size, count - row)
+        images = tf.convert_to_tensor(starts(row, size), tf.float32)
+        chains = chains or Runner(energy, images.shape[1:], method, seed, kind, labels)
+        state, done = chains.begin(images, row), 0
+        while done < steps:
+            end, began = min(done + portion, steps), time.monotonic()
+            state, done = chains.advance(state, row, done, end), end
+            portion = _next_portion(portion, time.monotonic() - began)
+            report(row * steps + size * done, total)
+        yield Batch(row, chains.images(state).numpy(), chains.acceptance(state))
+        report((row + size) * max(steps, 1), total)
+
+
+def film(
+    energy: Any,
+    start: np.ndarray,
+    method: Method,
+    seed: int,
+    frames: int,
+    labels: np.ndarray | None = None,
+) -> np.ndarray:
+    """Fresh chains on their way: [frames, n, H, W, C], the first frame their start and the last their end.
 
     Frames stand ever further apart, since chains move most at first; of short chains there are fewer.
     """
-    steps = int(chain.steps)
+    steps = int(method.chain.steps)
     shown = np.unique(np.geomspace(steps, 1, frames - 1).round().astype(int))
-    noise = seeded_noise(tf.constant(start.shape), _batch_seed(seed, tf.constant(0)))
-
-    @tf.function
-    def step(images: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-        return langevin_step(energy, images, noise(k), chain).images
-
-    images, strip = tf.constant(start), [start]
-    for k in range(steps):
-        images = step(images, tf.constant(k))
-        if k + 1 in shown:
-            strip.append(images.numpy())
+    chains = Runner(energy, start.shape[1:], method, seed, Kind.FRESH, labels)
+    state, strip = chains.begin(tf.constant(start), 0), [start]
+    for done, end in zip((0, *shown), shown):
+        state = chains.advance(state, 0, int(done), int(end))
+        strip.append(chains.images(state).numpy())
     return np.stack(strip)
+
+
+class Runner:
+    """Chains of one seed and kind, compiled once for batches of any size; arguments as of `stream_chains`.
+
+    A state is the images of Langevin chains, or a `mala.State`.
+    """
+
+    def __init__(
+        self,
+        energy: Any,
+        image_shape: Sequence[int],
+        method: Method,
+        seed: int,
+        kind: Kind,
+        labels: np.ndarray | None,
+    ) -> None:
+        self.energy, self.image_shape, self.method = energy, tuple(image_shape), method
+        self.seed, self.kind = seed, kind
+        self.labels = labels
+        images, number = tf.TensorSpec([None, *image_shape], tf.float32), tf.TensorSpec([], tf.int32)
+        each, count = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
+        state = images if method.temperature is None else mala.State(images, each, images, count)
+        self._begin = tf.function(self._begin_mala, input_signature=[images, count])
+        self._advance = tf.function(self._steps, input_signature=[state, count, number, number, number])
+        self._augment = tf.function(self._augmented, input_signature=[images, number, number])
+
+    def begin(self, images: tf.Tensor, row: int) -> Any:
+        """The state of the chains from number `row` on at their start."""
+        return (
+            images if self.method.temperature is None else self._begin(images, self._labels(row, len(images)))
+        )
+
+    def advance(self, state: Any, row: int, first: int, end: int) -> Any:
+        """The state after the steps first .. end - 1, with what is to be done after each round."""
+        rounds, steps = self.method.rounds, int(self.method.chain.steps)
+        labels = self._labels(row, len(self.images(state)))
+        while first < end:
+            stop = end if rounds is None else min(end, (first // rounds.every + 1) * rounds.every)
+            state = self._advance(state, labels, *map(tf.constant, (row, first, stop)))
+            if rounds is not None and stop % rounds.every == 0 and stop < steps:
+                state = self._augment(state, tf.constant(row), tf.constant(stop))
+            first = stop
+        self.images(state)[0, 0, 0, 0].numpy()  # waits for the device, so that clocks are true
+        return state
+
+    def images(self, state: Any) -> tf.Tensor:
+        """Where the chains stand."""
+        return state if self.method.temperature is None else state.images
+
+    def acceptance(self, state: Any) -> np.ndarray | None:
+        """Share of proposals that each chain accepted over all its steps; None of Langevin chains."""
+        if self.method.temperature is None:
+            return None
+        return state.accepted.numpy() / max(int(self.method.chain.steps), 1)
+
+    def _begin_mala(self, images: tf.Tensor, labels: tf.Tensor) -> mala.State:
+        return mala.begin(self._energy_for(labels), images, self.method.chain)
+
+    def _steps(self, state: Any, labels: tf.Tensor, row: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> Any:
+        chain, temperature, count = self.method.chain, self.method.temperature, tf.shape(labels)[0]
+        energy = self._energy_for(labels)
+        noise = chain_noise(row, count, self.image_shape, self.seed, self.kind)
+        if temperature is None:
+            return langevin(energy, state, noise, chain, first, end)
+        chance_seed = chain_seed(self.seed, Use.CHANCE, self.kind)
+
+        def chances(k: tf.Tensor) -> tf.Tensor:
+            return uniform_rows(row, count, (), chance_seed + tf.stack([0, k]))
+
+        return mala.mala(energy, state, noise, chances, chain, temperature, first, end)
+
+    def _augmented(self, images: tf.Tensor, row: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        assert self.method.rounds is not None
+        seed = chain_seed(self.seed, Use.AUGMENT, self.kind) + tf.stack([0, step])
+        return self.method.rounds.augment(images, seed, row)
+
+    def _energy_for(self, labels: tf.Tensor) -> Energy:
+        return self.energy if self.labels is None else lambda images: self.energy(images, labels)
+
+    def _labels(self, row: int, count: int) -> tf.Tensor:
+        chosen = np.full(count, NO_LABEL) if self.labels is None else self.labels[row : row + count]
+        return tf.constant(chosen, tf.int32)
 
 
 def to_uint8(images: np.ndarray, levels: int) -> np.ndarray:
@@ -78,5 +266,6 @@ def to_uint8(images: np.ndarray, levels: int) -> np.ndarray:
     return np.round(level * (255 / (levels - 1))).astype(np.uint8)
 
 
-def _batch_seed(seed: int, batch: tf.Tensor) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(tf.constant([seed, 1]), batch)
+def _next_portion(steps: int, seconds: float) -> int:
+    """How many steps to take next, so that they last about `PORTION_SECONDS`; the first ones compile, too."""
+    return max(1, min(2 * steps, int(steps * PORTION_SECONDS / max(seconds, 1e-6))))

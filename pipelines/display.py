@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ebm_tf.models.summary import Summary
 from pipelines.runner import Outcome
 
 LOG_LINES = 15
@@ -49,6 +50,22 @@ def show_outcome(outcome: Outcome, data: Console, messages: Console) -> None:
         messages.print(f"log: {outcome.log}", highlight=False, markup=False, soft_wrap=True)
         for line in _last_lines(outcome.log):
             messages.print(f"  {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_network(summary: Summary, data: Console) -> None:
+    """The layers of a network, one a row, their sums, and where the network comes from."""
+    rows = [
+        (row.scale, row.layer, _sizes(row.output), f"{row.parameters:,}", f"{row.multiply_adds:,}")
+        for row in summary.layers
+    ]
+    total = ("", "in all", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}")
+    data.print(table(("scale", "layer", "output", "parameters", "multiply-adds"), [*rows, total]))
+    line = f"{summary.architecture} ({summary.source}) on images of {_sizes(summary.image_shape)}"
+    data.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _summary(artifact: Path, metrics: Mapping[str, Any]) -> str:

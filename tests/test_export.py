@@ -13,9 +13,9 @@ import tensorflow as tf
 from ebm_tf.errors import EBMError
 from ebm_tf.export import CHECK_PROGRAM, SIGNATURES, check_export, export
 from ebm_tf.langevin import chain_settings, energy_gradient
-from ebm_tf.models.architectures import Conv, Dense, Energy, Flatten, Pool
+from ebm_tf.models.architectures import Conv, Dense, Energy, Flatten, LayerOptions, Pool, Residual
 from ebm_tf.models.energy import EnergyModel
-from ebm_tf.sampling import run_chains, uniform_noise
+from ebm_tf.sampling import Kind, Method, run_chains, stream_chains, uniform_noise
 
 BLOCKS = (Conv(4), Pool(), Flatten(), Dense(8), Energy())
 SHAPE = (4, 6, 2)
@@ -54,6 +54,20 @@ def refine(signatures, start, steps, seed):
     return signatures["refine"](images=start, steps=tf.constant(steps), seed=tf.constant(seed))["images"]
 
 
+def no_report(done, total):
+    pass
+
+
+def fresh(model, chain, count, seed, batch_size, labels=None):
+    """Fresh chains as the pipeline draws them."""
+
+    def starts(first, size):
+        return uniform_noise(first, size, model.image_shape, seed)
+
+    batches = stream_chains(model, starts, count, Method(chain), seed, batch_size, no_report, labels)
+    return np.concatenate([batch.images for batch in batches])
+
+
 def test_it_has_these_signatures(signatures):
     assert set(signatures) == set(SIGNATURES) == {"energy", "score", "sample", "refine"}
 
@@ -81,20 +95,25 @@ def test_the_score_is_the_downhill_direction_of_the_energy(signatures):
     np.testing.assert_allclose((ahead - behind) / (2 * step), expected, rtol=0.02)
 
 
-@pytest.mark.parametrize("count", [1, 7])
-def test_samples_are_the_chains_of_the_model(signatures, model, count):
-    drawn = sample(signatures, count, 5, 11)
-    assert drawn.shape == (count, *SHAPE)
+@pytest.mark.parametrize("batch_size", [2, 7])
+def test_samples_are_the_fresh_chains_of_the_pipeline(signatures, model, batch_size):
+    """For the same seed and steps, whatever batches the pipeline drew them in."""
     chain = chain_settings(5, STEP_SIZE, NOISE_SCALE)
-    start = uniform_noise(count, SHAPE, 11)
-    expected = run_chains(model, start, chain, 11, count, lambda done, total: None)
+    expected = fresh(model, chain, 7, 11, batch_size)
+    drawn = sample(signatures, 7, 5, 11)
     np.testing.assert_allclose(drawn, expected, atol=1e-5)
+
+
+def test_the_first_samples_do_not_depend_on_how_many_there_are(signatures):
+    many = sample(signatures, 40, 5, 11)
+    np.testing.assert_allclose(sample(signatures, 6, 5, 11), many[:6], atol=1e-6)
+    np.testing.assert_allclose(sample(signatures, 1, 5, 11), many[:1], atol=1e-6)
 
 
 def test_refining_starts_from_the_given_images(signatures, model):
     start = images(7)
     chain = chain_settings(4, STEP_SIZE, NOISE_SCALE)
-    expected = run_chains(model, start.numpy(), chain, 3, 7, lambda done, total: None)
+    expected = run_chains(model, start.numpy(), chain, 3, 7, no_report, kind=Kind.REFINED)
     np.testing.assert_allclose(refine(signatures, start, 4, 3), expected, atol=1e-5)
     np.testing.assert_array_equal(refine(signatures, start, 0, 3), start)
 
@@ -144,3 +163,75 @@ def test_an_export_that_cannot_be_loaded_is_refused_in_one_line(folder, model, t
     with pytest.raises(EBMError, match="the export does not load without this project: ") as caught:
         check_export(broken, model, images(2).numpy())
     assert "\n" not in str(caught.value)
+
+
+def test_annealing_and_the_gradient_clip_are_exported(model, tmp_path):
+    export(model, STEP_SIZE, NOISE_SCALE, tmp_path / "other", anneal=True, gradient_clip=0.01)
+    loaded = tf.saved_model.load(str(tmp_path / "other"))
+    chain = chain_settings(5, STEP_SIZE, NOISE_SCALE, anneal=True, gradient_clip=0.01)
+    expected = fresh(model, chain, 4, 11, 4)
+    assert not np.allclose(expected, fresh(model, chain_settings(5, STEP_SIZE, NOISE_SCALE), 4, 11, 4))
+    np.testing.assert_allclose(sample(loaded.signatures, 4, 5, 11), expected, atol=1e-5)
+
+
+class TestConditional:
+    """The export of a model that takes labels."""
+
+    LABELS = np.array([2, 0, 1, -1, 2], np.int32)
+
+    @pytest.fixture(scope="class")
+    def model(self):
+        """With random weights everywhere, so that labels matter."""
+        blocks = (Conv(4), Residual(), Pool(), Flatten(), Dense(8), Energy())
+        made = EnergyModel(blocks, SHAPE, LayerOptions(norm="group", groups=2, classes=3), seed=1)
+        random = np.random.default_rng(2)
+        for weight in made.trainable_variables:
+            weight.assign_add(0.3 * random.standard_normal(weight.shape).astype(np.float32))
+        energies = [made(images(1), tf.constant([label])).numpy() for label in (-1, 0, 1, 2)]
+        assert len(np.unique(energies)) == 4
+        return made
+
+    @pytest.fixture(scope="class")
+    def folder(self, model, tmp_path_factory):
+        made = tmp_path_factory.mktemp("export") / "saved_model"
+        export(model, STEP_SIZE, NOISE_SCALE, made)
+        return made
+
+    @pytest.fixture(scope="class")
+    def functions(self, folder):
+        loaded = tf.saved_model.load(str(folder))
+        yield loaded.signatures
+
+    def test_energy_and_score_are_those_of_each_label(self, functions, model):
+        labels, shown = tf.constant(self.LABELS), images(5)
+        energies = functions["energy"](images=shown, labels=labels)["energy"]
+        np.testing.assert_allclose(energies, model(shown, labels), rtol=1e-5)
+        scores = functions["score"](images=shown, labels=labels)["score"]
+        expected = -energy_gradient(lambda x: model(x, labels), shown)
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("batch_size", [2, 5])
+    def test_samples_are_one_for_each_label_as_the_pipeline_draws_them(self, functions, model, batch_size):
+        numbers = {"steps": tf.constant(5), "seed": tf.constant(11)}
+        drawn = functions["sample"](labels=tf.constant(self.LABELS), **numbers)["images"]
+        chain = chain_settings(5, STEP_SIZE, NOISE_SCALE)
+        expected = fresh(model, chain, 5, 11, batch_size, self.LABELS)
+        np.testing.assert_allclose(drawn, expected, atol=1e-5)
+
+    def test_refining_moves_by_the_energy_of_each_label(self, functions, model):
+        start, numbers = images(5), {"steps": tf.constant(4), "seed": tf.constant(3)}
+        refined = functions["refine"](images=start, labels=tf.constant(self.LABELS), **numbers)["images"]
+        chain = chain_settings(4, STEP_SIZE, NOISE_SCALE)
+        expected = run_chains(model, start.numpy(), chain, 3, 5, no_report, self.LABELS, Kind.REFINED)
+        np.testing.assert_allclose(refined, expected, atol=1e-5)
+
+    def test_the_check_in_another_process_passes(self, folder, model):
+        differences = check_export(folder, model, images(5).numpy(), self.LABELS)
+        assert max(differences.values()) <= 1e-5
+
+    @pytest.mark.parametrize("label", [-2, 3])
+    def test_a_label_that_the_model_does_not_know_is_refused(self, functions, label):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="labels must be 0 to 2, or -1 where not known"
+        ):
+            functions["energy"](images=images(1), labels=tf.constant([label]))

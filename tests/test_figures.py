@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.figures import MARGIN, PAPER, save_bars, save_curves, save_film, save_grid, save_neighbours
+from ebm_tf.figures import (
+    MARGIN,
+    PAPER,
+    save_bars,
+    save_curves,
+    save_film,
+    save_grid,
+    save_histograms,
+    save_neighbours,
+    save_rows,
+)
 
 
 def read(path):
@@ -58,6 +68,25 @@ def test_a_film_has_a_row_per_chain_and_its_start_at_the_left(tmp_path):
             assert np.all(tile(sheet, chain, frame, 48, 48) == strip[frame, chain, 0, 0, 0])
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_pixel_of_rows_and_their_titles_at_the_left(tmp_path, channels):
+    rows = [random_images(3, 8, 8, channels), random_images(1, 8, 8, channels, seed=1)]
+    save_rows(rows, tmp_path / "rows.png", ["a", "a longer title"], scale=2)
+    page = read(tmp_path / "rows.png")
+    width, pitch = 3 * (16 + MARGIN) + MARGIN, 16 + MARGIN
+    assert page.shape[0] == 2 * pitch + MARGIN
+    titles, sheet = page[:, :-width], page[:, -width:].copy()
+    for row, images in enumerate(rows):
+        for column, image in enumerate(images):
+            expected = np.kron(np.broadcast_to(image, (8, 8, 3)), np.ones((2, 2, 1), np.uint8))
+            np.testing.assert_array_equal(tile(sheet, row, column, 16, 16), expected)
+            tile(sheet, row, column, 16, 16)[:] = PAPER
+    assert np.all(sheet == PAPER), "the margins and the empty places are paper"
+    inked = [np.count_nonzero(titles[row * pitch : (row + 1) * pitch] != PAPER) for row in range(2)]
+    assert 0 < inked[0] < inked[1], "each row has its own title"
+    assert np.all(titles[:, :MARGIN] == PAPER), "the longest title is whole"
+
+
 def is_a_picture(path):
     """Readable, of a sensible size, and more than blank paper."""
     pixels = read(path)
@@ -93,9 +122,19 @@ def test_bars(tmp_path):
     assert is_a_picture(tmp_path / "bars.png")
 
 
+@pytest.mark.parametrize("spread", [0.0, 1.0, 1e6])
+def test_histograms(tmp_path, spread):
+    """Also of values that are all the same, or far apart."""
+    values = np.random.default_rng(0).normal(size=200) * spread
+    sets = {"near": values + 1, "far": values * 3, "one image": np.zeros(1)}
+    save_histograms(("own", values), sets, "energy", tmp_path / "histograms.png")
+    assert is_a_picture(tmp_path / "histograms.png")
+
+
 def test_the_figures_are_closed_behind_them(tmp_path):
     images = random_images(1, 8, 8, 1)
     save_neighbours(images, images[:, None], np.zeros((1, 1)), [["x"]], tmp_path / "a.png")
     save_curves({"step": np.arange(3), "a": np.arange(3)}, {"A": ("a",)}, tmp_path / "b.png")
     save_bars(["0"], {"g": [1.0]}, "T", tmp_path / "c.png")
+    save_histograms(("own", np.arange(3)), {"other": np.arange(3)}, "x", tmp_path / "d.png")
     assert plt.get_fignums() == []

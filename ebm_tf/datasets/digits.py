@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 
 TEST_IMAGES = 500
 LEVELS = 17  # the scans hold 0 to 16
+STROKES = ("thin", "medium", "thick")
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
@@ -43,16 +44,45 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         images = np.round(scans.images * (255 / (LEVELS - 1))).astype(np.uint8)[..., None]
         test = _stratified(scans.target, TEST_IMAGES)
         train = np.setdiff1d(np.arange(len(images)), test)
+        labels = self._labels(scans, train)
         return {
-            name: self._generate_examples(images, scans.target, chosen)
+            name: self._generate_examples(images, labels, chosen)
             for name, chosen in (("train", train), ("test", test))
         }
+
+    def _labels(self, scans: Any, train: np.ndarray) -> np.ndarray:
+        return scans.target
 
     def _generate_examples(
         self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in chosen.tolist():
             yield index, {"image": images[index], "label": int(labels[index])}
+
+
+class DigitsStroke(Digits):
+    """The same scans in the same split, labelled by how much ink they have.
+
+    The two bounds are the tertiles of total ink over the training images, so that a model of these labels can be
+    put together with one of the digits' own (ComposeModels).
+    """
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(8, 8, 1)),
+                    "label": tfds.features.ClassLabel(names=list(STROKES)),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
+
+    def _labels(self, scans: Any, train: np.ndarray) -> np.ndarray:
+        ink = scans.images.sum(axis=(1, 2))
+        return np.searchsorted(np.quantile(ink[train], [1 / 3, 2 / 3]), ink)
 
 
 def _stratified(labels: np.ndarray, count: int) -> np.ndarray:

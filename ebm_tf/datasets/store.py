@@ -1,32 +1,34 @@
 """The uint8 store: a data set as plain .npy files that later stages map into memory and stream.
 
 train.npy, test.npy                uint8 [n, H, W, C]
-train_labels.npy, test_labels.npy  int64 [n]
-manifest.json                      counts, shape, classes, levels, sha256 of each file
+train_labels.npy, test_labels.npy  int64 [n]; -1 (no label) in a data set without classes
+manifest.json                      counts, shape, classes, levels, sha256 of each file, files that were no use
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Optional
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
-from ebm_tf.datasets.registry import Source
 from ebm_tf.errors import MissingInput
-from ebm_tf.files import sha256_of
 
 Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a store holds."""
+    """What a store holds.
+
+    Attributes:
+        classes: their names; empty where images have no labels.
+        unusable: of a user's own files, how many could not be read, and the first few with the reason.
+    """
 
     dataset: str
     version: str
@@ -37,6 +39,7 @@ class Manifest:
     counts: dict[str, int]
     sha256: dict[str, str]
     licence: str
+    unusable: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -59,7 +62,7 @@ class Store:
         return self._load(f"{split}.npy")
 
     def labels(self, split: Split) -> np.ndarray:
-        """int64 [n]."""
+        """int64 [n]; -1 for images without labels."""
         return self._load(f"{split}_labels.npy")
 
     def _load(self, name: str) -> np.ndarray:
@@ -69,61 +72,29 @@ class Store:
             raise MissingInput(f"cannot read {self.folder / name}: {error}") from error
 
 
-def write_store(
-    source: Source, name: str, tfds_folder: Path, out: Path, report: Callable[[int, int], None]
-) -> Manifest:
-    """Prepare a data set by TFDS and write it as a store, image by image.
-
-    Args:
-        source: its row in the registry. name: what the manifest calls it.
-        tfds_folder: where TFDS keeps the prepared records.
-        out: folder that receives the store.
-        report: called with (images written, images in all).
-    """
-    builder = source.builder(str(tfds_folder))
-    builder.download_and_prepare()
-    splits = {"train": source.train, "test": source.test}
-    counts = {split: builder.info.splits[wanted].num_examples for split, wanted in splits.items()}
-    shape = tuple(builder.info.features["image"].shape)
-    done = 0
-    for split, wanted in splits.items():
-        stored = (counts[split], *shape)
-        images = np.lib.format.open_memmap(out / f"{split}.npy", "w+", np.uint8, stored)
-        labels = np.lib.format.open_memmap(out / f"{split}_labels.npy", "w+", np.int64, stored[:1])
-        for index, example in enumerate(tfds.as_numpy(builder.as_dataset(split=wanted))):
-            images[index], labels[index] = example["image"], example["label"]
-            if (done + index) % 1000 == 0:
-                report(done + index, sum(counts.values()))
-        done += counts[split]
-        images.flush(), labels.flush()
-    manifest = Manifest(
-        dataset=name,
-        version=str(builder.version),
-        shape=shape,
-        dtype="uint8",
-        levels=source.levels,
-        classes=list(builder.info.features["label"].names),
-        counts=counts,
-        sha256={path.name: sha256_of(path) for path in sorted(out.glob("*.npy"))},
-        licence=source.licence,
-    )
-    (out / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
-    return manifest
-
-
-def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:
-    """An endless stream of shuffled batches, uint8 [batch, H, W, C].
+def training_batches(
+    images: np.ndarray,
+    batch_size: int,
+    seed: int,
+    first_step: int = 0,
+    labels: Optional[np.ndarray] = None,
+) -> tf.data.Dataset:
+    """An endless stream of shuffled batches, uint8 [batch, H, W, C]; with labels, of pairs (images, int32 [batch]).
 
     Every pass is a new permutation that follows from (seed, pass); batches run across the end of a pass, so each
     image comes once a pass. Starting at `first_step` gives what an uninterrupted stream gives from there.
     """
-    spec = tf.TensorSpec([batch_size, *images.shape[1:]], tf.uint8)
+    parts = [images] if labels is None else [images, labels.astype(np.int32)]
+    specs = tuple(tf.TensorSpec([batch_size, *part.shape[1:]], part.dtype) for part in parts)
 
-    def stream() -> Iterator[np.ndarray]:
+    def stream() -> Iterator[tuple[np.ndarray, ...]]:
         for chosen in _index_batches(len(images), batch_size, seed, first_step):
-            yield images[np.sort(chosen)]  # in the order of the file
+            in_the_order_of_the_file = np.sort(chosen)
+            yield tuple(part[in_the_order_of_the_file] for part in parts)
 
-    batches = tf.data.Dataset.from_generator(stream, output_signature=spec)
+    batches = tf.data.Dataset.from_generator(stream, output_signature=specs)
+    if labels is None:
+        batches = batches.map(lambda chosen: chosen)
     return batches.prefetch(4)
 
 

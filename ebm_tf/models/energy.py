@@ -2,97 +2,236 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
+from pydantic import ValidationError
 
 from ebm_tf.config import Model
-from ebm_tf.errors import ConfigError
+from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.models import architectures
-from ebm_tf.models.layers import ConvSwish, ResidualBlock, normal_kernel, swish
+from ebm_tf.models.architectures import Blocks, LayerOptions
+from ebm_tf.models.attention import SelfAttention
+from ebm_tf.models.kernels import WARM_UP, Convolution, Dense
+from ebm_tf.models.layers import (
+    ConvSwish,
+    GlobalMean,
+    Halving,
+    ResidualBlock,
+    ResidualDownBlock,
+    average_half,
+    swish,
+)
+
+MODEL_CARD = "model.json"
 
 
 class EnergyModel(keras.Model):
-    """E(x), built from an architecture given as data.
+    """E(x), built from an architecture given as data; with coarser scales, E(x) + E_half(x/2) + E_quarter(x/4).
 
     Example:
-        >>> model = EnergyModel(ARCHITECTURES["tiny"], image_shape=(8, 8, 1))
+        >>> model = EnergyModel(ARCHITECTURES["tiny"].blocks, image_shape=(8, 8, 1))
         >>> model(tf.zeros([5, 8, 8, 1])).shape
         TensorShape([5])
 
     Args:
-        blocks: the network, see `architectures.py`.
+        blocks: the network for the whole image, see `architectures.py`.
         image_shape: height, width, channels.
-        init_gain: kernels start as N(0, init_gain^2 / fan-in).
+        options: what its layers have in common; by default no norm, unconditional.
         seed: of the initial kernels.
         dtype: of weights and energies (float64 is for checking gradients).
+        coarser: the networks for the image of half the size, of a quarter, ...
+        scale: how often the image of this network was halved, for the seed alone.
+
+    Attributes:
+        image_shape: as above. classes: labels that the energy takes, 0 for none.
 
     Raises:
-        ConfigError: the image is too small, or does not divide, for the network's pooling.
+        ConfigError: the image is too small for the halvings, or does not divide for the scales; or the groups of
+            group norm do not divide a layer.
     """
 
     def __init__(
         self,
-        blocks: architectures.Architecture,
+        blocks: Blocks,
         image_shape: tuple[int, int, int],
-        init_gain: float = 1.4,
+        options: LayerOptions | None = None,
         seed: int = 0,
         dtype: str = "float32",
+        coarser: tuple[Blocks, ...] = (),
+        scale: int = 0,
     ) -> None:
         super().__init__(name="energy", dtype=dtype)
-        _check_pooling(blocks, image_shape)
-        self.image_shape = tuple(image_shape)
+        options = options or LayerOptions()
+        architectures.check_size(blocks, image_shape, len(coarser))
+        self.image_shape, self.classes = tuple(image_shape), options.classes
         self.blocks: list[keras.layers.Layer] = []
-        width = image_shape[-1]
+        channels = image_shape[-1]
         for index, block in enumerate(blocks):
-            self.blocks.append(_layer(block, width, init_gain, 1000 * seed + 10 * index, dtype))
-            width = getattr(block, "width", width)
-        self(tf.zeros([1, *image_shape], dtype))  # creates the weights
+            block_seed = 1000 * seed + 300 * scale + 10 * index
+            self.blocks.append(_layer(block, channels, options, block_seed, dtype))
+            channels = getattr(block, "width", channels)
+        self.coarser = None
+        if coarser:
+            height, width, colours = image_shape
+            half = (height // 2, width // 2, colours)
+            self.coarser = EnergyModel(coarser[0], half, options, seed, dtype, coarser[1:], scale + 1)
+        self._create_weights(dtype)
+        for _ in range(WARM_UP if scale == 0 else 0):
+            self.update_spectral_vectors()
 
-    def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Energies [B] of images [B, H, W, C] with pixels in [0, 1]."""
+    def call(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """Energies [B].
+
+        Args:
+            images: [B, H, W, C] with pixels in [0, 1].
+            labels: int32 [B], for a conditional model and no other; -1 says that the label is not known.
+
+        Raises:
+            ConfigError: a conditional model got no labels, or an unconditional one got some.
+        """
+        energy = self._of_this_scale(images, labels)
+        return energy if self.coarser is None else energy + self.coarser(average_half(images), labels)
+
+    def energies(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """The terms of the sum, [B, scales], the whole image's first; arguments and errors as of a call."""
+        energy = self._of_this_scale(images, labels)[:, None]
+        if self.coarser is None:
+            return energy
+        return tf.concat([energy, self.coarser.energies(average_half(images), labels)], axis=1)
+
+    def update_spectral_vectors(self) -> None:
+        """One power iteration for every spectrally normalised kernel; nothing without spectral normalisation.
+
+        To be called once per training step, when the kernels have changed. Replicas that call it in `strategy.run`
+        each update their own copy of the vectors, from the same kernels to the same values.
+        """
+        for layer in self.kernel_layers():
+            layer.update_spectral_vector()
+
+    def kernel_layers(self) -> list[Convolution | Dense]:
+        """The layers that have a kernel, over all scales."""
+        own = [layer for block in self.blocks if hasattr(block, "kernel_layers") for layer in block.kernel_layers()]
+        return own if self.coarser is None else own + self.coarser.kernel_layers()
+
+    def _of_this_scale(self, images: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        condition = self._condition(labels)
         x = 2 * images - 1
         for block in self.blocks:
-            x = block(x)
+            conditional = isinstance(block, (ResidualBlock, ResidualDownBlock))
+            x = block(x, condition) if conditional else block(x)
         return x[:, 0]
 
+    def _condition(self, labels: tf.Tensor | None) -> tf.Tensor | None:
+        """Labels as one-hot [B, classes]; TensorFlow's one-hot of -1 is zeros."""
+        if not self.classes:
+            if labels is not None:
+                raise ConfigError("this energy model is unconditional and takes no labels; call it with images alone")
+            return None
+        if labels is None:
+            raise ConfigError(
+                f"this energy model is conditional, and was called without labels; give int32 labels from 0 to "
+                f"{self.classes - 1}, or -1 where there is none"
+            )
+        return tf.one_hot(labels, self.classes, dtype=self.dtype)
 
-def build_energy_model(settings: Model, image_shape: tuple[int, int, int], seed: int) -> EnergyModel:
-    """The energy model that a config describes."""
-    blocks = architectures.architecture(settings.architecture)
-    return EnergyModel(blocks, image_shape, settings.init_gain, seed)
+    def _create_weights(self, dtype: str) -> None:
+        labels = tf.zeros([1], tf.int32) if self.classes else None
+        self(tf.zeros([1, *self.image_shape], dtype), labels)
 
 
-def load_energy_model(settings: Model, image_shape: tuple[int, int, int], weights_file: Path) -> EnergyModel:
-    """The same, with weights that a training run saved."""
-    model = build_energy_model(settings, image_shape, seed=0)
-    model.load_weights(weights_file)
+def build_energy_model(
+    settings: Model, image_shape: tuple[int, int, int], seed: int, classes: int = 0
+) -> EnergyModel:
+    """The energy model that a config describes.
+
+    Args:
+        classes: of the data set (0: it has no labels); only a conditional model asks for them.
+
+    Raises:
+        ConfigError: settings, image and classes do not go together.
+    """
+    options = architectures.layer_options(settings, classes)
+    finest, *coarser = architectures.networks(settings)
+    return EnergyModel(finest, image_shape, options, seed, coarser=tuple(coarser))
+
+
+def load_energy_model(
+    settings: Model, image_shape: tuple[int, int, int], weights_file: Path, classes: int = 0
+) -> EnergyModel:
+    """The same, with weights that a training run saved.
+
+    Raises:
+        MissingInput: the file is not there.
+        EBMError: it holds the weights of another network.
+    """
+    model = build_energy_model(settings, image_shape, 0, classes)
+    if not Path(weights_file).is_file():
+        raise MissingInput(f"there are no weights {weights_file}; train the model first")
+    try:
+        model.load_weights(weights_file)
+    except (ValueError, KeyError) as error:
+        raise EBMError(
+            f"{weights_file} does not hold the weights of this network ({settings.architecture}, "
+            f"{'x'.join(map(str, image_shape))}); load it with the model settings that it was trained with"
+        ) from error
     return model
 
 
-def _layer(block: architectures.Block, width: int, gain: float, seed: int, dtype: str) -> keras.layers.Layer:
-    """The Keras layer of one block whose input is `width` channels wide."""
+def save_model_card(folder: Path, settings: Model, image_shape: tuple[int, int, int], classes: int = 0) -> None:
+    """Write model.json, from which `load_trained` builds the network; arguments as of `build_energy_model`."""
+    card = {"model": settings.model_dump(mode="json"), "image_shape": list(image_shape), "classes": classes}
+    (folder / MODEL_CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def load_trained(folder: Path, weights: str = "average") -> EnergyModel:
+    """The model of a training artifact, from its folder alone.
+
+    Args:
+        weights: "average" (of training, EMA) or "last".
+
+    Raises:
+        MissingInput: model.json or the weights are not there, or model.json is not what `save_model_card` writes.
+    """
+    card = _read_card(folder / MODEL_CARD)
+    shape, classes = card["image_shape"], card["classes"]
+    return load_energy_model(card["model"], shape, folder / f"{weights}.weights.h5", classes)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        height, width, channels = card["image_shape"]
+        return {
+            "model": Model.model_validate(card["model"]),
+            "image_shape": (height, width, channels),
+            "classes": int(card["classes"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise MissingInput(f"cannot read the model card {path}: {error}; run TrainEBM again") from error
+
+
+def _layer(
+    block: architectures.Block, channels: int, options: LayerOptions, seed: int, dtype: str
+) -> keras.layers.Layer:
+    """The Keras layer of one block whose input is `channels` wide."""
     if isinstance(block, architectures.Conv):
-        return ConvSwish(block.width, gain, seed, dtype=dtype)
+        return ConvSwish(block.width, options, seed, dtype=dtype)
     if isinstance(block, architectures.Residual):
-        return ResidualBlock(width, gain, seed, dtype=dtype)
+        return ResidualBlock(channels, options, seed, dtype)
+    if isinstance(block, architectures.ResidualDown):
+        return ResidualDownBlock(channels, block.width, options, seed, dtype)
+    if isinstance(block, architectures.Attention):
+        return SelfAttention(channels, options, seed, dtype)
     if isinstance(block, architectures.Pool):
-        return keras.layers.AveragePooling2D(dtype=dtype)
+        return Halving(options, dtype)
+    if isinstance(block, architectures.GlobalMean):
+        return GlobalMean(dtype=dtype)
     if isinstance(block, architectures.Flatten):
         return keras.layers.Flatten(dtype=dtype)
     if isinstance(block, architectures.Dense):
-        return keras.layers.Dense(
-            block.width, activation=swish, kernel_initializer=normal_kernel(gain, seed), dtype=dtype
-        )
-    return keras.layers.Dense(1, use_bias=False, kernel_initializer=normal_kernel(gain, seed), dtype=dtype)
-
-
-def _check_pooling(blocks: architectures.Architecture, image_shape: tuple[int, int, int]) -> None:
-    shrinking = 2 ** sum(isinstance(block, architectures.Pool) for block in blocks)
-    height, width, _ = image_shape
-    if height % shrinking or width % shrinking:
-        raise ConfigError(
-            f"the network halves its images {shrinking.bit_length() - 1} times, so height and width must be "
-            f"multiples of {shrinking}; received images of {height}x{width}"
-        )
+        return Dense(block.width, options, seed, activation=swish, dtype=dtype)
+    return Dense(1, options, seed, use_bias=False, dtype=dtype)

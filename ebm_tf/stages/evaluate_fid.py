@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from ebm_tf.datasets.store import Store
@@ -19,43 +20,44 @@ from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.figures import save_bars
 from ebm_tf.stages.context import Context
 
-ROWS = {
-    "fresh": "EBM, fresh chains from noise",
-    "buffer": "EBM, chains from the buffer",
+CONTEXT_ROWS = {
     "real_test": "real test images",
     "uniform_noise": "uniform noise",
     "gaussian_pixels": "Gaussian fitted to pixels",
 }
+"""What says what the numbers mean: of these, whatever ReferenceStatistics has."""
+
+
+class Row(NamedTuple):
+    """Some images: what they are called, their features [n, d] and class probabilities [n, classes]."""
+
+    title: str
+    features: np.ndarray
+    probabilities: np.ndarray
 
 
 def run(context: Context) -> None:
     settings = context.section("evaluation")
     network, card = load_classifier(context.inputs["TrainFeatureExtractor"])
-    references, sampled = context.inputs["ReferenceStatistics"], context.inputs["GenerateSamples"]
+    references = context.inputs["ReferenceStatistics"]
     moments = Moments.load(references / "reference_moments.npz")
     reference = _load(references / "reference.npz")["features"]
-    rows, chains = {}, {}
-    for name in ROWS:
-        if name in ("fresh", "buffer"):
-            rows[name] = extract(network, _load(sampled / f"{name}.npz")["images"])
-            chains[name] = context.read_json("GenerateSamples", f"{name}.json")["chain"]
-        else:
-            kept = _load(references / f"{name}.npz")
-            rows[name] = (kept["features"], kept["probabilities"])
-        context.progress(len(rows), 2 * len(ROWS), f"features: {ROWS[name]}")
+    samples = context.read_json("GenerateSamples", "samples.json")
+    rows = _rows(context, network, samples["kinds"])
 
-    smallest = min(len(features) for features, _ in rows.values())
+    smallest = min(len(features) for _, features, _ in rows.values())
     frechet, equal_size, kernel, shares = {}, {}, {}, {}
-    for done, (name, (features, probabilities)) in enumerate(rows.items()):
+    for done, (name, (title, features, probabilities)) in enumerate(rows.items()):
         frechet[name] = _frechet(features, reference, moments)
         equal_size[name] = _frechet(features[:smallest], reference, moments)
         kernel[name] = kernel_distance(
             features, reference, settings.kid_subsets, settings.kid_subset_size, settings.seed
         )
         shares[name] = class_share(probabilities.argmax(axis=1), card["classes"]).tolist()
-        context.progress(len(ROWS) + done + 1, 2 * len(ROWS), f"distances: {ROWS[name]}")
+        context.progress(len(rows) + done + 1, 2 * len(rows), f"distances: {title}")
 
     metrics = {
+        "titles": {name: row.title for name, row in rows.items()},
         "frechet_distance": frechet,
         "frechet_distance_at_equal_size": {"images": smallest, **equal_size},
         "kid": {name: value.mean for name, value in kernel.items()},
@@ -66,15 +68,15 @@ def run(context: Context) -> None:
         "protocol": {
             "extractor": {key: card[key] for key in ("name", "sha256", "features", "test_accuracy")},
             "reference": {"split": "train", "images": len(reference)},
-            "images": {name: len(features) for name, (features, _) in rows.items()},
+            "images": {name: len(row.features) for name, row in rows.items()},
             "pixels": "uint8, quantised to the data set's levels",
-            "weights": "average (EMA)",
-            "chains": chains,
+            "weights": samples["weights"],
+            "chains": {name: kind["chain"] for name, kind in samples["kinds"].items() if "chain" in kind},
             "kid": {
                 "subsets": settings.kid_subsets,
                 "subset_size": {
-                    name: min(settings.kid_subset_size, len(features), len(reference))
-                    for name, (features, _) in rows.items()
+                    name: min(settings.kid_subset_size, len(row.features), len(reference))
+                    for name, row in rows.items()
                 },
             },
             "seed": settings.seed,
@@ -83,9 +85,23 @@ def run(context: Context) -> None:
     }
     context.write_json("metrics.json", metrics)
     names = Store(context.inputs["PrepareDataset"]).manifest.classes
-    shown = {ROWS[name]: shares[name] for name in ("fresh", "buffer", "real_test")}
+    shown = {rows[name].title: shares[name] for name in (*samples["kinds"], "real_test")}
     save_bars(names, shown, "Share of each class, by the extractor", context.out / "class_share.png")
     (context.out / "summary.txt").write_text(summary(metrics), encoding="utf-8")
+
+
+def _rows(context: Context, network: keras.Model, kinds: dict[str, Any]) -> dict[str, Row]:
+    """Every kind of samples that there is, then the rows that say what the numbers mean."""
+    sampled, references = context.inputs["GenerateSamples"], context.inputs["ReferenceStatistics"]
+    rows = {}
+    for name, kind in kinds.items():
+        rows[name] = Row(kind["title"], *extract(network, _load(sampled / f"{name}.npz")["images"]))
+        context.progress(len(rows), 2 * (len(kinds) + len(CONTEXT_ROWS)), f"features: {kind['title']}")
+    for name, title in CONTEXT_ROWS.items():
+        if (references / f"{name}.npz").is_file():
+            kept = _load(references / f"{name}.npz")
+            rows[name] = Row(title, kept["features"], kept["probabilities"])
+    return rows
 
 
 def _frechet(features: np.ndarray, reference: np.ndarray, moments: Moments) -> float:
@@ -119,7 +135,7 @@ def summary(metrics: dict[str, Any]) -> str:
         f"{'':30} {'Frechet':>9} {'at n=' + str(equal['images']):>9} {'KID':>16} "
         f"{'class entropy':>13} {'images':>7}"
     ]
-    for name, title in ROWS.items():
+    for name, title in metrics["titles"].items():
         kid = f"{metrics['kid'][name]:.2f} +- {metrics['kid_spread'][name]:.2f}"
         lines.append(
             f"{title:30} {metrics['frechet_distance'][name]:9.2f} {equal[name]:9.2f} {kid:>16} "
@@ -132,8 +148,8 @@ def summary(metrics: dict[str, Any]) -> str:
         f"{protocol['extractor']['features']} features of a classifier that gets "
         f"{protocol['extractor']['test_accuracy']:.1%} of the test images right "
         f"(sha256 {protocol['extractor']['sha256'][:12]}). Not an Inception FID.",
-        f"Fresh samples: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split has an "
-        f"entropy of {np.log(len(share)):.3f}.",
+        f"{metrics['titles']['fresh']}: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split "
+        f"has an entropy of {np.log(len(share)):.3f}.",
         *metrics["warnings"],
     ]
     return "\n".join(lines) + "\n"

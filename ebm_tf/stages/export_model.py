@@ -13,13 +13,23 @@ from ebm_tf.stages.context import Context
 
 def run(context: Context) -> None:
     manifest = Store(context.inputs["PrepareDataset"]).manifest
-    step_size, noise_scale = chain_of_samples(context.section("sampling"), context.section("langevin"))
+    langevin = context.section("langevin")
+    step_size, noise_scale = chain_of_samples(context.section("sampling"), langevin)
     weights = context.inputs["TrainEBM"] / "average.weights.h5"
-    model = load_energy_model(context.section("model"), manifest.shape, weights)
+    model = load_energy_model(context.section("model"), manifest.shape, weights, len(manifest.classes))
     context.progress(0, 2, "writing the SavedModel")
     folder = context.out / "saved_model"
-    export(model, step_size, noise_scale, folder)
+    export(model, step_size, noise_scale, folder, langevin.anneal, langevin.gradient_clip)
     context.progress(1, 2, "checking it in a process without this project")
-    images = np.random.default_rng(0).random((5, *manifest.shape), dtype=np.float32)
-    differences = check_export(folder, model, images)
-    context.write_json("metrics.json", {"signatures": list(SIGNATURES), "largest_difference": differences})
+    random = np.random.default_rng(0)
+    images = random.random((5, *manifest.shape), dtype=np.float32)
+    labels = random.integers(model.classes, size=5, dtype=np.int32) if model.classes else None
+    differences = check_export(folder, model, images, labels)
+    context.write_json(
+        "metrics.json",
+        {
+            "signatures": list(SIGNATURES),
+            "classes": manifest.classes if model.classes else [],
+            "largest_difference": differences,
+        },
+    )

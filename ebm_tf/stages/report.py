@@ -10,7 +10,6 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ebm_tf.stages.context import Context
-from ebm_tf.stages.evaluate_fid import ROWS
 
 # What stands under each picture. (task, file): words.
 PICTURES = {
@@ -39,7 +38,6 @@ def run(context: Context) -> None:
     )
     records = {task: context.read_json(task, "params.json") for task in context.inputs}
     page = environment.get_template("report.html").render(
-        rows=ROWS,
         fid=context.read_json("EvaluateFID", "metrics.json"),
         neighbours=context.read_json("RetrieveNeighbours", "metrics.json"),
         training=context.read_json("TrainEBM", "metrics.json"),
@@ -47,6 +45,7 @@ def run(context: Context) -> None:
         pictures=[
             {"task": task, "words": words, "data": _embedded(context.inputs[task] / file)}
             for (task, file), words in PICTURES.items()
+            if (context.inputs[task] / file).is_file()
         ],
         export=context.read_json("ExportModel", "metrics.json"),
         config=yaml.safe_dump(_config(records), sort_keys=False),

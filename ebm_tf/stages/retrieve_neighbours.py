@@ -9,6 +9,7 @@ import numpy as np
 from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.neighbours import nearest
 from ebm_tf.figures import save_neighbours
+from ebm_tf.replay import NO_LABEL
 from ebm_tf.stages.context import Context
 
 
@@ -22,8 +23,7 @@ def run(context: Context) -> None:
     to_test = np.sqrt(nearest(np.asarray(store.images("test")), train, 1).squared_distances[:, 0]) / 255
 
     shown = slice(0, min(settings.queries, len(samples)))
-    names = np.asarray(store.manifest.classes)
-    captions = [[f"#{i}, {names[labels[i]]}" for i in row] for row in found.indices[shown]]
+    captions = [[_caption(i, labels[i], store.manifest.classes) for i in row] for row in found.indices[shown]]
     save_neighbours(
         samples[shown],
         train[found.indices[shown]],
@@ -46,6 +46,11 @@ def run(context: Context) -> None:
             "k": k,
         },
     )
+
+
+def _caption(index: int, label: int, classes: list[str]) -> str:
+    """Which training image it is, and of what class where it has one."""
+    return f"#{index}" if label == NO_LABEL else f"#{index}, {classes[label]}"
 
 
 def _write_table(context: Context, indices: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from ebm_tf import devices
 from ebm_tf.datasets.store import Store
 from ebm_tf.figures import save_curves
+from ebm_tf.models.energy import save_model_card
 from ebm_tf.stages.context import Context
 from ebm_tf.training.history import read_csv
 from ebm_tf.training.loop import Loop
@@ -26,17 +27,19 @@ PANELS = {
 
 def run(context: Context) -> None:
     store = Store(context.inputs["PrepareDataset"])
-    sections = ("model", "langevin", "replay", "loss", "optimiser", "training")
+    sections = ("model", "langevin", "replay", "augmentation", "loss", "optimiser", "training")
     trainer = Trainer(
         devices.mirrored_strategy(),
         store.manifest.shape,
         store.manifest.levels,
+        len(store.manifest.classes),
         context.section("seed"),
         **{name: context.section(name) for name in sections},
     )
     loop = Loop(
         trainer,
         store.images("train"),
+        store.labels("train"),
         context.section("health"),
         context.work,
     )
@@ -47,6 +50,7 @@ def run(context: Context) -> None:
 def _write(context: Context, trainer: Trainer, loop: Loop) -> None:
     trainer.model.save_weights(context.out / "last.weights.h5")
     trainer.average.save_weights(context.out / "average.weights.h5")
+    save_model_card(context.out, trainer.model_settings, trainer.image_shape, trainer.classes)
     buffer, filled = trainer.buffer, int(trainer.buffer.fill)
     np.savez(
         context.out / "replay.npz",

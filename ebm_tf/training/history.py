@@ -23,10 +23,10 @@ class History:
 
     Args:
         folder: where the files live.
-        images_per_step: batch size. chain_steps: Langevin steps per image and training step.
+        images_per_step: batch size. chain_steps: Langevin steps per image and training step; 0 without chains.
     """
 
-    def __init__(self, folder: Path, images_per_step: int, chain_steps: int) -> None:
+    def __init__(self, folder: Path, images_per_step: int, chain_steps: int = 0) -> None:
         self.folder = folder
         self.images_per_step, self.chain_steps = images_per_step, chain_steps
         self.sums: dict[str, float] = {}
@@ -90,11 +90,8 @@ class History:
             return {}
         rate = (step - before[1]) / (now - before[0])
         images = rate * self.images_per_step
-        return {
-            "steps_per_second": rate,
-            "images_per_second": images,
-            "chain_steps_per_second": images * self.chain_steps,
-        }
+        chains = {"chain_steps_per_second": images * self.chain_steps} if self.chain_steps else {}
+        return {"steps_per_second": rate, "images_per_second": images, **chains}
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:

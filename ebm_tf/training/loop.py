@@ -38,14 +38,16 @@ class Position:
 
 
 class Loop:
-    """One run of `trainer` over uint8 `images`, kept in `work` (checkpoints/, record/).
+    """One run of `trainer` over uint8 `images` and their `labels`, kept in `work` (checkpoints/, record/).
 
     Raises:
         EBMError: the run diverged more often than `health.rollbacks` allows.
     """
 
-    def __init__(self, trainer: Trainer, images: np.ndarray, health: Health, work: Path) -> None:
-        self.trainer, self.images, self.health = trainer, images, health
+    def __init__(
+        self, trainer: Trainer, images: np.ndarray, labels: np.ndarray, health: Health, work: Path
+    ) -> None:
+        self.trainer, self.images, self.labels, self.health = trainer, images, labels, health
         self.record = work / "record"
         self.record.mkdir(parents=True, exist_ok=True)
         training = trainer.training_settings
@@ -73,10 +75,12 @@ class Loop:
     def _advance(self, report: Report) -> str | None:
         """Train until the end (None) or until something is wrong (what)."""
         settings, at = self.trainer.training_settings, self.position
-        batches = training_batches(self.images, settings.batch_size, self.trainer.seed, at.step)
-        for real in batches.take(self.steps - at.step):
+        batches = training_batches(
+            self.images, settings.batch_size, self.trainer.seed, at.step, labels=self.labels
+        )
+        for real, labels in batches.take(self.steps - at.step):
             rate = learning_rate_at(at.step, self.steps, self.trainer.optimiser_settings)
-            samples, measured = self._step(real, rate * at.learning_rate_factor)
+            samples, measured = self._step(real, labels, rate * at.learning_rate_factor)
             problem = self.guard.check(at.step, measured)
             if problem:
                 return problem
@@ -92,10 +96,11 @@ class Loop:
                 self._save()
         return None
 
-    def _step(self, real: tf.Tensor, rate: float) -> tuple[tf.Tensor, dict[str, float]]:
+    def _step(self, real: tf.Tensor, labels: tf.Tensor, rate: float) -> tuple[tf.Tensor, dict[str, float]]:
         at = self.position
         samples, measured = self.trainer.step(
             real,
+            labels,
             tf.constant(at.step, tf.int32),
             tf.constant(len(at.rollbacks), tf.int32),
             tf.constant(rate, tf.float32),

@@ -7,7 +7,8 @@ steps of the chain alone. So their gradients come apart at no cost, and both nor
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Optional
 
 import tensorflow as tf
 
@@ -23,13 +24,16 @@ class Share(NamedTuple):
     """What one device gets of a step.
 
     real: x+, images [B, H, W, C] in [0, 1]. start: where its chains begin, same shape. others: b_j, images of the
-    buffer [N, H, W, C]. entropy_active: bool scalar, whether L_ent takes part yet.
+    buffer [N, H, W, C]. entropy_active: bool scalar, whether L_ent takes part yet. real_labels, labels: classes of
+    the real images and of the chains, int32 [B], for a conditional energy; else None.
     """
 
     real: tf.Tensor
     start: tf.Tensor
     others: tf.Tensor
     entropy_active: tf.Tensor
+    real_labels: Optional[tf.Tensor] = None
+    labels: Optional[tf.Tensor] = None
 
 
 class Result(NamedTuple):
@@ -42,7 +46,7 @@ class Result(NamedTuple):
 
 
 def loss_gradients(
-    energy: Energy,
+    energy: Callable[..., tf.Tensor],
     weights: list[tf.Variable],
     share: Share,
     noise: Noise,
@@ -53,21 +57,24 @@ def loss_gradients(
 ) -> Result:
     """Run the chains of one share and differentiate the loss with respect to `weights`.
 
+    `energy` maps images [B, H, W, C] to energies [B], or, where the share has labels, images and labels.
     Measurements are sums over the share divided by `global_batch`, so that adding up devices gives means.
     """
 
     def mean(values: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(values, share.start.dtype)) / global_batch
 
-    with tf.GradientTape() as kl_tape:
-        last = langevin_with_tail(energy, share.start, noise, chain, tail)
+    wanted = settings.kl > 0 or settings.entropy > 0
+    with tf.GradientTape(watch_accessed_variables=wanted) as kl_tape:
+        last = langevin_with_tail(_given(energy, share.labels), share.start, noise, chain, tail)
         entropy_terms = losses.entropy(last.images, share.others, settings.entropy_epsilon)
     samples = tf.stop_gradient(last.images)
 
     with tf.GradientTape() as tape:
         with tf.GradientTape(watch_accessed_variables=False) as image_tape:
             image_tape.watch(samples)
-            energies = energy(tf.concat([share.real, samples], axis=0))
+            both = None if share.labels is None else tf.concat([share.real_labels, share.labels], axis=0)
+            energies = _given(energy, both)(tf.concat([share.real, samples], axis=0))
             real_energy, sample_energy = tf.split(energies, 2)
         with tape.stop_recording():
             sample_gradient = image_tape.gradient(sample_energy, samples)
@@ -125,6 +132,11 @@ def clip_by_global_norm(gradients: Gradients, norm: tf.Tensor, limit: float) -> 
     """Scale all gradients together so that their global `norm` is at most `limit`."""
     scale = limit / tf.maximum(norm, limit)
     return [gradient * scale for gradient in gradients]
+
+
+def _given(energy: Callable[..., tf.Tensor], labels: Optional[tf.Tensor]) -> Energy:
+    """The energy as a function of images alone: of a conditional one, with the labels fixed."""
+    return energy if labels is None else lambda images: energy(images, labels)
 
 
 def _gradient(tape: tf.GradientTape, loss: tf.Tensor, weights: list[tf.Variable]) -> Gradients:

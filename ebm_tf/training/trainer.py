@@ -6,14 +6,16 @@ devices the global batch is cut over.
 
 from __future__ import annotations
 
+from typing import NamedTuple, Optional
+
 import keras
 import tensorflow as tf
 
-from ebm_tf.config import Langevin, Loss, Model, Optimiser, Replay, Training
+from ebm_tf.config import Augmentation, Langevin, Loss, Model, Optimiser, Replay, Training
 from ebm_tf.errors import ConfigError
-from ebm_tf.langevin import chain_settings, seeded_noise
+from ebm_tf.langevin import chain_settings, row_noise
 from ebm_tf.models.energy import build_energy_model
-from ebm_tf.replay import NO_LABEL, Chains, ReplayBuffer, dequantise
+from ebm_tf.replay import NO_LABEL, Augment, Chains, ReplayBuffer, dequantise
 from ebm_tf.training.step import (
     Measurements,
     Share,
@@ -24,6 +26,39 @@ from ebm_tf.training.step import (
 )
 
 
+class Seeds(NamedTuple):
+    """Seeds (int32 [2]) of one step: chain starts, b_j, dequantisation of real images, chain noise, buffer slots."""
+
+    start: tf.Tensor
+    others: tf.Tensor
+    real: tf.Tensor
+    chain: tf.Tensor
+    add: tf.Tensor
+
+
+class Waiting(tf.Module):
+    """The next step's chain starts and b_j, drawn and augmented ahead. Part of a checkpoint."""
+
+    def __init__(self, chains: int, others: int, image_shape: tuple[int, int, int]) -> None:
+        super().__init__(name="waiting")
+        with tf.device("/CPU:0"):
+            self.start = Chains(
+                tf.Variable(tf.zeros([chains, *image_shape]), trainable=False),
+                tf.Variable(tf.fill([chains], NO_LABEL), trainable=False),
+                tf.Variable(tf.zeros([chains], tf.int32), trainable=False),
+            )
+            self.others = tf.Variable(tf.zeros([others, *image_shape]), trainable=False)
+
+    def take(self) -> tuple[Chains, tf.Tensor]:
+        """What `put` was given last."""
+        return Chains(*map(tf.identity, self.start)), tf.identity(self.others)
+
+    def put(self, start: Chains, others: tf.Tensor) -> None:
+        """Keep these for the next step."""
+        for variable, value in zip((*self.start, self.others), (*start, others)):
+            variable.assign(value)
+
+
 class Trainer:
     """Everything that training changes, and `step`, which changes it.
 
@@ -31,6 +66,7 @@ class Trainer:
         strategy: how replicas work together.
         image_shape: height, width, channels.
         levels: number of different pixel values in the data set.
+        classes: number of labels, for a conditional model.
         seed: with the step number, the source of all random numbers.
     """
 
@@ -39,10 +75,12 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         image_shape: tuple[int, int, int],
         levels: int,
+        classes: int,
         seed: int,
         model: Model,
         langevin: Langevin,
         replay: Replay,
+        augmentation: Augmentation,
         loss: Loss,
         optimiser: Optimiser,
         training: Training,
@@ -53,52 +91,69 @@ class Trainer:
                 f"{strategy.num_replicas_in_sync} devices; give a multiple of their number"
             )
         self.strategy, self.image_shape, self.levels, self.seed = strategy, image_shape, levels, seed
+        self.model_settings, self.classes = model, classes if model.conditional else 0
         self.langevin_settings, self.loss_settings = langevin, loss
         self.optimiser_settings, self.training_settings = optimiser, training
-        self.chain = chain_settings(langevin.steps, langevin.step_size, langevin.noise_scale)
+        self.chain = chain_settings(
+            langevin.steps,
+            langevin.step_size,
+            langevin.noise_scale,
+            anneal=langevin.anneal,
+            gradient_clip=langevin.gradient_clip,
+        )
         self.tail = langevin.backprop_steps
         self.buffer = ReplayBuffer(replay, image_shape)
+        self.augment = _augmenter(augmentation, image_shape)
+        self.waiting = None
+        if self.augment is not None:
+            self.waiting = Waiting(training.batch_size, loss.entropy_images, image_shape)
         with strategy.scope():
-            self.model = build_energy_model(model, image_shape, seed)
-            self.average = build_energy_model(model, image_shape, seed)
+            self.model = build_energy_model(model, image_shape, seed, self.classes)
+            self.average = build_energy_model(model, image_shape, seed, self.classes)
             self.optimiser = keras.optimizers.Adam(
                 optimiser.learning_rate, optimiser.beta_1, optimiser.beta_2, jit_compile=False
             )
             self.optimiser.build(self.model.trainable_variables)
-        self.checkpoint = tf.train.Checkpoint(
-            model=self.model, average=self.average, optimiser=self.optimiser, replay=self.buffer
-        )
+        state = {"model": self.model, "average": self.average, "optimiser": self.optimiser}
+        waiting = {} if self.waiting is None else {"waiting": self.waiting}
+        self.checkpoint = tf.train.Checkpoint(**state, replay=self.buffer, **waiting)
 
     @tf.function
     def step(
-        self, real: tf.Tensor, number: tf.Tensor, attempt: tf.Tensor, learning_rate: tf.Tensor
+        self,
+        real: tf.Tensor,
+        labels: tf.Tensor,
+        number: tf.Tensor,
+        attempt: tf.Tensor,
+        learning_rate: tf.Tensor,
     ) -> tuple[tf.Tensor, Measurements]:
         """One step on the global batch.
 
         Args:
-            real: uint8 images [batch, H, W, C].
+            real: uint8 images [batch, H, W, C]. labels: of the real images, int32 [batch]; what an unconditional
+                model makes of them is nothing.
             number: of the step, int32; attempt: how often the run was rolled back, int32. Both seed the step.
             learning_rate: of this step, float32.
 
         Returns:
             The samples x- [batch, H, W, C] in [0, 1], and the measurements, means over the global batch.
         """
-        batch = self.training_settings.batch_size
-        seeds = _seeds(self.seed, number, attempt, 5)
-        start = self._start(batch, seeds[0])
-        others = self.buffer.draw(self.loss_settings.entropy_images, seeds[1]).images
+        seeds = _seeds(self.seed, number, attempt)
+        start, others = self._starts(number, attempt, labels)
         share = Share(
-            dequantise(real, seeds[2], self.levels),
+            dequantise(real, seeds.real, self.levels),
             start.images,
             others,
             self.buffer.fill >= self.loss_settings.entropy_minimum_fill,
+            labels if self.classes else None,
+            start.labels if self.classes else None,
         )
         self.optimiser.learning_rate.assign(learning_rate)
-        samples, measured = self.strategy.run(self._replica_step, args=(share, seeds[3]))
+        samples, measured = self.strategy.run(self._replica_step, args=(share, seeds.chain))
         samples = tf.concat(self.strategy.experimental_local_results(samples), axis=0)
         self._update_average()
         ages = start.ages + self.chain.steps
-        self.buffer.add(Chains(samples, start.labels, ages), seeds[4])
+        self.buffer.add(Chains(samples, start.labels, ages), seeds.add)
 
         measurements = with_spreads(
             {name: self.strategy.reduce("SUM", value, axis=None) for name, value in measured.items()}
@@ -109,11 +164,29 @@ class Trainer:
         measurements["learning_rate"] = learning_rate
         return samples, measurements
 
-    def _start(self, batch: int, seed: tf.Tensor) -> Chains:
+    def _starts(self, number: tf.Tensor, attempt: tf.Tensor, labels: tf.Tensor) -> tuple[Chains, tf.Tensor]:
+        """Where the step's chains begin, and the b_j of L_ent.
+
+        Augmentation takes its time. So the starts of the next step are drawn and augmented beside this step's
+        chains, from the buffer as it is now: what this step adds can be drawn from the step after next on.
+        """
+        now = _seeds(self.seed, number, attempt)
+        if self.waiting is None:
+            return self._draw(now, labels)
+        taken = tf.cond(tf.equal(number, 0), lambda: self._draw(now, labels), self.waiting.take)
+        self.waiting.put(*self._draw(_seeds(self.seed, number + 1, attempt), labels))
+        return taken
+
+    def _draw(self, seeds: Seeds, labels: tf.Tensor) -> tuple[Chains, tf.Tensor]:
+        """Starts and b_j from the buffer, augmented; chains that restart get the labels of real images."""
+        batch, images = self.training_settings.batch_size, self.loss_settings.entropy_images
+        fresh_labels = labels if self.classes else None
+        others = self.buffer.draw(images, seeds.others, self.augment).images
         if self.langevin_settings.init == "replay":
-            return self.buffer.start(batch, seed)
-        noise = tf.random.stateless_uniform([batch, *self.image_shape], seed)
-        return Chains(noise, tf.fill([batch], NO_LABEL), tf.zeros([batch], tf.int32))
+            return self.buffer.start(batch, seeds.start, fresh_labels, self.augment), others
+        noise = tf.random.stateless_uniform([batch, *self.image_shape], seeds.start)
+        fresh_labels = tf.fill([batch], NO_LABEL) if fresh_labels is None else fresh_labels
+        return Chains(noise, fresh_labels, tf.zeros([batch], tf.int32)), others
 
     def _replica_step(self, share: Share, chain_seed: tf.Tensor) -> tuple[tf.Tensor, Measurements]:
         """What each replica does; `share` is still the whole batch, of which it takes its own part."""
@@ -122,16 +195,22 @@ class Trainer:
         mine = batch // context.num_replicas_in_sync
         first = context.replica_id_in_sync_group * mine
 
-        def part(whole: tf.Tensor) -> tf.Tensor:
-            return whole if mine == batch else whole[first : first + mine]
+        def part(whole: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
+            return whole if mine == batch or whole is None else whole[first : first + mine]
 
-        noise = seeded_noise([batch, *self.image_shape], chain_seed)
+        noise = row_noise(first, mine, self.image_shape, chain_seed)
+        self.model.update_spectral_vectors()
         weights = self.model.trainable_variables
         result = loss_gradients(
             self.model,
             weights,
-            share._replace(real=part(share.real), start=part(share.start)),
-            lambda k: part(noise(k)),
+            share._replace(
+                real=part(share.real),
+                start=part(share.start),
+                real_labels=part(share.real_labels),
+                labels=part(share.labels),
+            ),
+            noise,
             self.chain,
             self.tail,
             self.loss_settings,
@@ -156,6 +235,8 @@ class Trainer:
             self.strategy.extended.update(
                 average, lambda old, new: old.assign_add((1 - keep) * (new - old)), args=(weight,)
             )
+        if self.model_settings.spectral_norm:
+            self.strategy.run(self.average.update_spectral_vectors)
 
 
 def learning_rate_at(step: int, steps: int, settings: Optimiser) -> float:
@@ -170,8 +251,17 @@ def learning_rate_at(step: int, steps: int, settings: Optimiser) -> float:
     return rate * (1 + (settings.final_fraction - 1) * done)
 
 
-def _seeds(seed: int, number: tf.Tensor, attempt: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """Independent seeds (int32 [2] each) for the uses of one step."""
+def _seeds(seed: int, number: tf.Tensor, attempt: tf.Tensor) -> Seeds:
+    """Independent seeds for the uses of one step."""
     of_attempt = tf.random.experimental.stateless_fold_in(tf.stack([seed, 0]), attempt)
     of_step = tf.random.experimental.stateless_fold_in(of_attempt, number)
-    return tf.unstack(tf.random.experimental.stateless_split(of_step, count))
+    return Seeds(*tf.unstack(tf.random.experimental.stateless_split(of_step, len(Seeds._fields))))
+
+
+def _augmenter(settings: Augmentation, image_shape: tuple[int, int, int]) -> Augment | None:
+    """What is done to images of the buffer; None where nothing is. KerasCV is imported only for use."""
+    if not settings.active:
+        return None
+    from ebm_tf.augment import Augmenter
+
+    return Augmenter(settings, image_shape)

@@ -9,14 +9,14 @@ import pytest
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-from ebm_tf.datasets.digits import LEVELS
-from ebm_tf.datasets.registry import SOURCES, source
-from ebm_tf.errors import ConfigError
+from ebm_tf.config import Dataset
+from ebm_tf.datasets.digits import LEVELS, STROKES
+from ebm_tf.datasets.registry import source
 
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory):
-    made = source("digits").builder(str(tmp_path_factory.mktemp("tfds")))
+    made = source("digits").builder(Dataset(), str(tmp_path_factory.mktemp("tfds")))
     made.download_and_prepare()
     return made
 
@@ -83,6 +83,28 @@ def test_what_the_builder_says_of_itself(builder):
     assert set(builder.RELEASE_NOTES) == {str(builder.version)}
 
 
-def test_an_unknown_data_set_is_refused_with_the_list():
-    with pytest.raises(ConfigError, match=f"no data set 'mnist'; there are: {', '.join(SOURCES)}"):
-        source("mnist")
+@pytest.fixture(scope="module")
+def strokes(tmp_path_factory):
+    made = source("digits_stroke").builder(
+        Dataset(name="digits_stroke"), str(tmp_path_factory.mktemp("tfds"))
+    )
+    made.download_and_prepare()
+    whole = {name: tfds.as_numpy(made.as_dataset(split=name, batch_size=-1)) for name in ("train", "test")}
+    assert tuple(made.info.features["label"].names) == STROKES == ("thin", "medium", "thick")
+    return {name: (split["image"], split["label"]) for name, split in whole.items()}
+
+
+def test_strokes_are_the_same_images_in_the_same_order(splits, strokes):
+    for name in ("train", "test"):
+        np.testing.assert_array_equal(strokes[name][0], splits[name][0])
+
+
+def test_strokes_part_the_training_images_into_thirds_by_ink(strokes):
+    ink = {name: scans_of(images).sum(axis=(1, 2)) for name, (images, _) in strokes.items()}
+    classes = [ink["train"][strokes["train"][1] == label] for label in range(3)]
+    assert classes[0].max() < classes[1].min()
+    assert classes[1].max() < classes[2].min()
+    ties = max(Counter(ink["train"]).values())
+    assert all(abs(len(one) - 1297 / 3) <= ties for one in classes)
+    by_training = np.digitize(ink["test"], [classes[0].max(), classes[1].max()], right=True)
+    np.testing.assert_array_equal(strokes["test"][1], by_training)

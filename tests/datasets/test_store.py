@@ -10,8 +10,9 @@ import shutil
 import numpy as np
 import pytest
 
-from ebm_tf.datasets.registry import source
-from ebm_tf.datasets.store import Store, training_batches, write_store
+from ebm_tf.config import Dataset
+from ebm_tf.datasets.store import Store, training_batches
+from ebm_tf.datasets.writing import write_store
 from ebm_tf.errors import MissingInput
 
 # Of the files that hold scikit-learn's digits, split as DIGITS 1.0.0 says. Another split or order is another
@@ -28,9 +29,8 @@ SHA256 = {
 def written(tmp_path_factory):
     """The digits store, its manifest as returned, and what was reported on the way."""
     folder, reports = tmp_path_factory.mktemp("store"), []
-    manifest = write_store(
-        source("digits"), "digits", tmp_path_factory.mktemp("tfds"), folder, lambda *at: reports.append(at)
-    )
+    work = tmp_path_factory.mktemp("work")
+    manifest = write_store(Dataset(), None, work, folder, lambda *at: reports.append(at))
     return folder, manifest, reports
 
 
@@ -82,8 +82,8 @@ def test_images_are_mapped_not_read(store):
 
 
 def test_progress_counts_images_over_both_splits(written):
-    done = [at for at, _ in written[2]]
-    assert {total for _, total in written[2]} == {1797}
+    done = [at for at, _, _ in written[2]]
+    assert {(total, message) for _, total, message in written[2]} == {(1797, "images written")}
     assert done == sorted(done)
     assert done[-1] < 1797
 

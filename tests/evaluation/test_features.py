@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from ebm_tf.config import Extractor
+from ebm_tf.config import Dataset, Extractor
 from ebm_tf.datasets.registry import source
 from ebm_tf.errors import MissingInput
 from ebm_tf.evaluation.features import (
@@ -28,7 +28,7 @@ from ebm_tf.evaluation.features import (
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """(images, labels) of each split."""
-    builder = source("digits").builder(str(tmp_path_factory.mktemp("tfds")))
+    builder = source("digits").builder(Dataset(), str(tmp_path_factory.mktemp("tfds")))
     builder.download_and_prepare()
     whole = {name: tfds.as_numpy(builder.as_dataset(split=name, batch_size=-1)) for name in ("train", "test")}
     return {name: (split["image"], split["label"]) for name, split in whole.items()}

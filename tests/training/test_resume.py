@@ -19,7 +19,7 @@ from ebm_tf.training.history import read_csv
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = 60
-SECTIONS = ("seed", "model", "langevin", "replay", "loss", "optimiser", "training", "health")
+SECTIONS = ("seed", "model", "langevin", "replay", "augmentation", "loss", "optimiser", "training", "health")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ebm_tf import losses
 from ebm_tf.config import Loss
-from ebm_tf.langevin import chain_settings, langevin, langevin_with_tail, seeded_noise
+from ebm_tf.langevin import chain_settings, langevin, langevin_with_tail, row_noise
 from ebm_tf.models.architectures import Conv, Dense, Energy, Flatten, Pool, Residual
 from ebm_tf.models.energy import EnergyModel
 from ebm_tf.training.step import Share, clip_by_global_norm, loss_gradients, total_loss, with_spreads
@@ -14,7 +14,7 @@ from ebm_tf.training.step import Share, clip_by_global_norm, loss_gradients, tot
 SHAPE = (4, 4, 4, 1)
 STEPS = 4
 CHAIN = chain_settings(STEPS, 0.3, 0.1, tf.float64)
-NOISE = seeded_noise(tf.constant(SHAPE), tf.constant([5, 0]), tf.float64)
+NOISE = row_noise(0, SHAPE[0], SHAPE[1:], tf.constant([5, 0]), tf.float64)
 SMALL = (Conv(4), Residual(), Pool(), Conv(6), Flatten(), Dense(8), Energy())
 
 

@@ -20,22 +20,26 @@ def make_trainer(strategy=None, **changes):
         "model": config.Model(),
         "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02),
         "replay": config.Replay(capacity=40, restart_probability=0.2),
+        "augmentation": config.Augmentation(),
         "loss": config.Loss(regularisation=0.01, entropy_images=10, entropy_minimum_fill=16),
         "optimiser": config.Optimiser(learning_rate=1e-3, beta_2=0.999),
         "training": config.Training(steps=10, batch_size=8, ema_decay=0.9),
         **changes,
     }
-    return Trainer(strategy or tf.distribute.MirroredStrategy(["/cpu:0"]), (8, 8, 1), 17, 3, **settings)
+    return Trainer(strategy or tf.distribute.MirroredStrategy(["/cpu:0"]), (8, 8, 1), 17, 10, 3, **settings)
 
 
-def run_steps(trainer, count):
-    random = np.random.default_rng(0)
-    batch = trainer.training_settings.batch_size
-    for number in range(count):
-        real = (random.integers(0, 17, (batch, 8, 8, 1)) * 15).astype(np.uint8)
-        result = trainer.step(
-            tf.constant(real), tf.constant(number), tf.constant(0), tf.constant(1e-3, tf.float32)
-        )
+def labels_of_step(number, batch=8):
+    return np.random.default_rng([number, 1]).integers(0, 10, batch).astype(np.int32)
+
+
+def run_steps(trainer, count, first=0, shift=0):
+    for number in range(first, first + count):
+        batch = trainer.training_settings.batch_size
+        real = (np.random.default_rng(number).integers(0, 17, (batch, 8, 8, 1)) * 15).astype(np.uint8)
+        labels = (labels_of_step(number, batch) + shift) % 10
+        arguments = (real, labels, np.int32(number), np.int32(0), np.float32(1e-3))
+        result = trainer.step(*map(tf.constant, arguments))
     return result
 
 
@@ -87,6 +91,84 @@ def test_chains_from_noise_use_no_buffer_image():
     assert set(np.unique(trainer.buffer.ages.numpy()[:32])) == {4}
 
 
+def test_chains_keep_their_labels_and_restarts_take_those_of_real_images():
+    trainer = make_trainer(
+        model=config.Model(conditional=True), replay=config.Replay(capacity=8, restart_probability=0.0)
+    )
+    run_steps(trainer, 1)  # all from noise, since there is nothing to draw from yet
+    first = trainer.buffer.labels.numpy()
+    np.testing.assert_array_equal(first, labels_of_step(0))
+    stored = {tuple(image.ravel()): label for image, label in zip(trainer.buffer.images.numpy(), first)}
+    drawn = trainer.buffer.start(8, tf.constant([1, 2]), tf.fill([8], 7))
+    levels = np.floor(drawn.images.numpy() * 256).astype(np.uint8)
+    assert [stored[tuple(image.ravel())] for image in levels] == drawn.labels.numpy().tolist()
+    run_steps(trainer, 1, first=1)
+    assert set(trainer.buffer.labels.numpy()) <= set(first), "no chain goes on under another label"
+
+
+def test_without_classes_labels_mean_nothing():
+    plain, other = make_trainer(), make_trainer()
+    run_steps(plain, 2)
+    run_steps(other, 2, shift=1)
+    np.testing.assert_array_equal(plain.model.get_weights()[0], other.model.get_weights()[0])
+    assert set(plain.buffer.labels.numpy()) == {-1}
+
+
+AUGMENTED = {"augmentation": config.Augmentation(crop_area=0.5, flip=True)}
+
+
+def test_starts_are_augmented_one_step_ahead():
+    """What step 1 begins with was drawn before step 0 was added: from an empty buffer, so from noise."""
+    trainer = make_trainer(**AUGMENTED, replay=config.Replay(capacity=16, restart_probability=0.0))
+    run_steps(trainer, 2)
+    assert set(trainer.buffer.ages.numpy()) == {4}
+    run_steps(trainer, 1, first=2)
+    assert set(trainer.buffer.ages.numpy()) == {4, 8}
+
+
+def test_with_augmentation_a_restored_run_goes_on_with_the_same_bits(tmp_path):
+    whole, part = make_trainer(**AUGMENTED), make_trainer(**AUGMENTED)
+    run_steps(whole, 4)
+    run_steps(part, 2)
+    part.checkpoint.write(str(tmp_path / "state"))
+    resumed = make_trainer(**AUGMENTED)
+    resumed.checkpoint.read(str(tmp_path / "state")).assert_consumed()
+    run_steps(resumed, 2, first=2)
+    np.testing.assert_array_equal(whole.buffer.images.numpy(), resumed.buffer.images.numpy())
+    for a, b in zip(whole.model.get_weights(), resumed.model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_augmentation_takes_part():
+    plain, augmented = make_trainer(), make_trainer(**AUGMENTED)
+    run_steps(plain, 5), run_steps(augmented, 5)
+    assert not np.array_equal(plain.buffer.images.numpy(), augmented.buffer.images.numpy())
+    assert augmented.step.experimental_get_tracing_count() == 1
+
+
+def test_spectral_vectors_move_once_a_step_and_the_average_has_its_own():
+    trainer = make_trainer(model=config.Model(spectral_norm=True))
+
+    def vectors(model):
+        return [weight.numpy().copy() for weight in model.non_trainable_variables]
+
+    before, before_average = vectors(trainer.model), vectors(trainer.average)
+    assert before
+    expected = make_trainer(model=config.Model(spectral_norm=True)).model
+    expected.update_spectral_vectors()
+    run_steps(trainer, 1)
+    for moved, once in zip(vectors(trainer.model), vectors(expected)):
+        np.testing.assert_allclose(moved, once, atol=1e-6)
+    assert any(not np.array_equal(a, b) for a, b in zip(before_average, vectors(trainer.average)))
+
+
+def test_without_kl_terms_nothing_of_them_is_computed():
+    trainer = make_trainer(loss=config.Loss(kl=0, entropy=0, entropy_images=4))
+    _, measured = run_steps(trainer, 2)
+    assert float(measured["gradient_norm_kl"]) == 0
+    assert float(measured["gradient_norm_cd_reg"]) > 0
+
+
 def test_the_rate_warms_up_stays_and_falls():
     settings = config.Optimiser(learning_rate=0.1, warmup_steps=10, decay_start=0.5, final_fraction=0.01)
     rates = [learning_rate_at(step, 1000, settings) for step in (0, 9, 10, 500, 750, 1000)]
@@ -105,19 +187,27 @@ devices.configure(config.Compute(logical_cpus=int(sys.argv[1])))
 from tests.training.test_trainer import make_trainer, run_steps
 strategy = devices.mirrored_strategy()
 assert strategy.num_replicas_in_sync == int(sys.argv[1])
-trainer = make_trainer(strategy)
+settings = eval(sys.argv[3], {"config": config})
+trainer = make_trainer(strategy, **settings)
 _, measured = run_steps(trainer, 3)
 np.savez(sys.argv[2], *trainer.model.get_weights(), *trainer.average.get_weights(),
     buffer=trainer.buffer.images.numpy(), measured=[float(v) for v in measured.values()])
 """
 
 
-@pytest.mark.parametrize("devices", [2, 4])
-def test_several_devices_do_what_one_does(tmp_path, devices):
+WHOLE_METHOD = """{
+    "model": config.Model(conditional=True, norm="group", groups=4, scales=2, spectral_norm=True),
+    "augmentation": config.Augmentation(crop_area=0.5, flip=True),
+    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, anneal=True, gradient_clip=0.5),
+}"""
+
+
+@pytest.mark.parametrize(("devices", "settings"), [(2, "{}"), (4, "{}"), (2, WHOLE_METHOD)])
+def test_several_devices_do_what_one_does(tmp_path, devices, settings):
     results = []
     for count in (1, devices):
         file = tmp_path / f"{count}.npz"
-        command = [sys.executable, "-c", ON_DEVICES, str(count), str(file)]
+        command = [sys.executable, "-c", ON_DEVICES, str(count), str(file), settings]
         subprocess.run(command, cwd=REPOSITORY, check=True)
         results.append(dict(np.load(file, allow_pickle=False)))
     one, several = results

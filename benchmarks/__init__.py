@@ -1,0 +1,1 @@
+"""Measurements of speed and of laws, as programs; see README.md."""

@@ -1,0 +1,1 @@
+"""Models that the energy model is compared with."""

@@ -1,0 +1,180 @@
+"""Layers whose kernels may be used in another form than they are stored: standardised, or spectrally normalised.
+
+Both forms are computed from the stored kernel wherever it is used, and no call writes anything, so that an energy
+stays the same however often a chain evaluates it. Only `update_spectral_vector` moves the estimate of the largest
+singular value, once per training step.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import keras
+import tensorflow as tf
+
+from ebm_tf.models.architectures import LayerOptions
+
+WARM_UP = 10  # power iterations on new kernels, so that training starts near their largest singular value
+
+
+def normal_kernel(gain: float, seed: int) -> keras.initializers.Initializer:
+    """Kernels from N(0, gain^2 / fan-in)."""
+    return keras.initializers.VarianceScaling(
+        gain**2, mode="fan_in", distribution="untruncated_normal", seed=seed
+    )
+
+
+def standardised(kernel: tf.Tensor) -> tf.Tensor:
+    """A kernel [..., out] with mean 0 and variance 1/fan-in for each output (Qiao et al. 2019).
+
+    Plain means: tf.nn.moments holds the mean fixed in its gradient, which makes second derivatives wrong.
+    """
+    axes = list(range(kernel.shape.rank - 1))
+    fan_in = kernel.shape.num_elements() // kernel.shape[-1]
+    centred = kernel - tf.reduce_mean(kernel, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axes, keepdims=True)
+    return centred * tf.math.rsqrt(fan_in * variance + 1e-10)
+
+
+def spectral_estimate(kernel: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
+    """|W u|, which is the largest singular value of W once u is its right singular vector; never more.
+
+    Args:
+        kernel: W, [..., out]; all axes but the last count as one (Miyato et al. 2018).
+        vector: u, unit length, [out].
+    """
+    return tf.norm(tf.linalg.matvec(_matrix(kernel), vector))
+
+
+def power_iteration(kernel: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
+    """u after one more step towards the right singular vector of the largest singular value, unit length."""
+    matrix = _matrix(kernel)
+    return _unit(tf.linalg.matvec(matrix, tf.linalg.matvec(matrix, vector), transpose_a=True))
+
+
+class Convolution(keras.layers.Conv2D):
+    """Zero-padded convolution: [B, H, W, C] to [B, H, W, width].
+
+    Args:
+        width: output channels.
+        size: height and width of the kernel.
+        options: initial spread, standardisation, spectral normalisation.
+        seed: of the kernel; the spectral vector takes the one 5 further on.
+        standardise: whether weight standardisation, if on, is for this kernel.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        size: int,
+        options: LayerOptions,
+        seed: int,
+        standardise: bool = False,
+        use_bias: bool = True,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(
+            width,
+            size,
+            padding="same",
+            use_bias=use_bias,
+            kernel_initializer=normal_kernel(options.init_gain, seed),
+            dtype=dtype,
+        )
+        self.standardise = standardise and options.weight_standardisation
+        self.spectral, self.spectral_seed = options.spectral_norm, seed + 5
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
+        if self.spectral:
+            self.spectral_vector = _spectral_vector(self.add_weight, self.filters, self.spectral_seed)
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return super().convolution_op(inputs, self.used(kernel))
+
+    def used(self, kernel: tf.Tensor) -> tf.Tensor:
+        """The form of the kernel that images are convolved with."""
+        form = self._form(kernel)
+        return form / spectral_estimate(form, self.spectral_vector) if self.spectral else form
+
+    def update_spectral_vector(self) -> None:
+        """One power iteration, if the kernel is spectrally normalised."""
+        if self.spectral:
+            self.spectral_vector.assign(power_iteration(self._form(self.kernel), self.spectral_vector))
+
+    def _form(self, kernel: tf.Tensor) -> tf.Tensor:
+        return standardised(kernel) if self.standardise else kernel
+
+
+class Dense(keras.layers.Dense):
+    """Linear map [B, n] to [B, width], with the spectral normalisation of `options`; arguments as of `Convolution`."""
+
+    def __init__(
+        self,
+        width: int,
+        options: LayerOptions,
+        seed: int,
+        activation: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        use_bias: bool = True,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(
+            width,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=normal_kernel(options.init_gain, seed),
+            dtype=dtype,
+        )
+        self.spectral, self.spectral_seed = options.spectral_norm, seed + 5
+
+    def kernel_layers(self) -> tuple[Dense, ...]:
+        """Itself; other blocks name their parts that have a kernel."""
+        return (self,)
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
+        if self.spectral:
+            self.spectral_vector = _spectral_vector(self.add_weight, self.units, self.spectral_seed)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        outputs = tf.matmul(inputs, self.used(self.kernel))
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return self.activation(outputs)
+
+    def used(self, kernel: tf.Tensor) -> tf.Tensor:
+        """The form of the kernel that inputs are multiplied with."""
+        return kernel / spectral_estimate(kernel, self.spectral_vector) if self.spectral else kernel
+
+    def update_spectral_vector(self) -> None:
+        """One power iteration, if the kernel is spectrally normalised."""
+        if self.spectral:
+            self.spectral_vector.assign(power_iteration(self.kernel, self.spectral_vector))
+
+
+def _spectral_vector(add_weight: Callable[..., tf.Variable], width: int, seed: int) -> tf.Variable:
+    """A random unit vector that training does not touch, but that is saved with the weights."""
+    return add_weight(
+        name="spectral_vector",
+        shape=(width,),
+        initializer=_RandomDirection(seed),
+        trainable=False,
+    )
+
+
+class _RandomDirection(keras.initializers.Initializer):
+    """Unit vectors of random direction, by a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+
+    def __call__(self, shape: tuple[int, ...], dtype: tf.DType = None, **options: object) -> tf.Tensor:
+        return _unit(self.normal(shape, dtype))
+
+
+def _matrix(kernel: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(kernel, [-1, kernel.shape[-1]])
+
+
+def _unit(vector: tf.Tensor) -> tf.Tensor:
+    return vector / tf.norm(vector)

@@ -1,0 +1,73 @@
+"""PrepareDataset as the pipeline runs it, on a user's own files; what needs classes says so."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ebm_tf.config import Compute
+from ebm_tf.datasets.store import Store
+from ebm_tf.errors import ConfigError
+from ebm_tf.stages import prepare_dataset, train_feature_extractor
+from ebm_tf.stages.context import Context
+
+
+def context(tmp_path, stage, settings, inputs=()):
+    for name in ("out", "work"):
+        (tmp_path / stage / name).mkdir(parents=True)
+    return Context(
+        stage=stage,
+        fingerprint="f",
+        settings=settings,
+        compute=Compute(),
+        inputs=dict(inputs),
+        work=tmp_path / stage / "work",
+        out=tmp_path / stage / "out",
+        channel=io.StringIO(),
+    )
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """The context of a finished PrepareDataset on 12 unlabelled images and two files that are none."""
+    (tmp_path / "images").mkdir()
+    random = np.random.default_rng(0)
+    for index in range(12):
+        Image.fromarray(random.integers(0, 256, (10, 14, 3), np.uint8)).save(tmp_path / f"images/{index}.png")
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "images" / name).write_text("no image")
+    settings = {"dataset": {"name": "folder", "path": str(tmp_path / "images"), "size": 8}}
+    made = context(tmp_path, "PrepareDataset", settings)
+    prepare_dataset.run(made)
+    return made
+
+
+def test_it_leaves_a_store_a_sheet_and_a_summary_with_one_warning(prepared, capfd):
+    counts = Store(prepared.out).manifest.counts
+    first, warning = (prepared.out / "summary.txt").read_text().splitlines()
+    assert first == (
+        f"folder: {counts['train']} images to train with, {counts['test']} held out, 8x8x3, no labels"
+    )
+    reason = "(no image in a known format)"
+    assert warning == f"warning: 2 files cannot be used: a.txt {reason}, b.txt {reason}"
+    assert (prepared.out / "contact_sheet.png").is_file()
+    assert sum(counts.values()) == 12
+
+
+def test_it_leaves_nothing_in_its_working_folder(prepared):
+    assert not list(prepared.work.iterdir())
+
+
+def test_no_classifier_is_trained_without_classes(prepared, tmp_path):
+    later = context(
+        tmp_path, "TrainFeatureExtractor", {"extractor": {}}, {"PrepareDataset": prepared.out}.items()
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"needs two classes or more; folder has no labels\. Run a task without it \(TrainEBM, ",
+    ):
+        train_feature_extractor.run(later)
+    assert not list(later.out.iterdir())

@@ -156,9 +156,7 @@ def configs(
 
 
 @app.command()
-def model(
-    config: str = CONFIG, settings: list[str] = SET, as_json: bool = JSON, debug: bool = DEBUG
-) -> None:
+def model(config: str = CONFIG, settings: list[str] = SET, as_json: bool = JSON, debug: bool = DEBUG) -> None:
     """Show the network of an experiment: layers, shapes, parameters and multiply-adds of one image's energy."""
     with errors_as_lines(None, as_json, debug):
         from ebm_tf.config_files import load_experiment

@@ -1,8 +1,8 @@
 """What augmentation costs a training step: without it, with it in front of the step, and with it beside the step.
 
-Beside is what training does: the starts of the next step are augmented while this step's chains run, which the
-executor can do at the same time if it has two threads for operations (--inter 2). Then the same images are augmented
-alone, part by part, to see what takes the time.
+Beside is what training does: the starts of the next step are augmented while this step's chains run. The executor can
+do both at the same time if it has two threads for operations (--inter 2) and a core is free for the second: see that
+the machine is idle. Then images are augmented alone, part by part, to see what takes the time.
 """
 
 from __future__ import annotations

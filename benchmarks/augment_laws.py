@@ -1,7 +1,8 @@
 """How the draws of KerasCV's own layers differ from ours, on photographs where pixels matter.
 
 Crops: RandomCropAndResize draws the aspect ratio evenly and cuts what sticks out. Brightness: RandomBrightness adds;
-torchvision's, with which the paper's numbers were made, multiplies, and so do we. Hue: RandomHue takes half its factor.
+torchvision's, with which the paper's numbers were made, multiplies, and so do we. Hue: RandomHue turns by half its
+factor.
 """
 
 from __future__ import annotations
@@ -34,8 +35,7 @@ def main() -> None:
 
     patches = _patches(2000)
     brightness = layers.RandomBrightness(REACH, value_range=(0, 1))
-    bright_only = draw(PAPER, len(patches), tf.constant([0, 0]))
-    factors = bright_only.brightness[:, None, None, None]
+    factors = draw(PAPER, len(patches), tf.constant([0, 0])).brightness[:, None, None, None]
     print(
         "\nbrightness, s = 1     clipped    flat      (shares of pixels, and of images with hardly any contrast)"
     )
@@ -44,7 +44,7 @@ def main() -> None:
     _print_pixels("ours multiplies", np.clip(patches * factors, 0, 1))
     _print_pixels("ours, all steps", Augmenter(PAPER, (SIZE, SIZE, 3))(patches, tf.constant([0, 0])).numpy())
 
-    red = np.tile(np.float32([1, 0, 0]), (DRAWS, 1, 1, 1))
+    red = np.tile(np.array([1, 0, 0], np.float32), (DRAWS, 1, 1, 1))
     hue = tf.image.rgb_to_hsv(layers.RandomHue(0.2, value_range=(0, 1))(red))[..., 0].numpy()
     print(f"\nhue factor 0.2        largest turn of red {np.abs((hue + 0.5) % 1 - 0.5).max():.3f}")
 
@@ -52,8 +52,8 @@ def main() -> None:
 def _patches(count: int) -> np.ndarray:
     """Random squares of scikit-learn's two photographs, shrunk by two: float32 [count, 32, 32, 3]."""
     random = np.random.default_rng(0)
-    photographs = [photograph[:426, :640] / np.float32(255) for photograph in load_sample_images().images]
-    small = [p.reshape(213, 2, 320, 2, 3).mean((1, 3)) for p in photographs]
+    photographs = [np.asarray(image[:426, :640], np.float32) / 255 for image in load_sample_images().images]
+    small = [image.reshape(213, 2, 320, 2, 3).mean((1, 3)) for image in photographs]
     corners = random.integers(0, (213 - SIZE, 320 - SIZE), (count, 2))
     return np.stack([small[i % 2][y : y + SIZE, x : x + SIZE] for i, (y, x) in enumerate(corners)])
 

@@ -22,10 +22,10 @@ one channel have no colours: for them saturation, hue and grey are left out.
 Two laws differ on purpose from what the layers draw by themselves (`benchmarks/augment_laws.py` has the figures):
 
 - KerasCV's brightness adds up to 0.8 s, as SimCLR's first code for TensorFlow; torchvision's, with which the paper's
-  numbers were made, multiplies. At s = 1 adding clips 41 % of the pixels of photographs, multiplying 13 %. So we
+  numbers were made, multiplies. At s = 1 adding clips 40 % of the pixels of photographs, multiplying 14 %. So we
   multiply: the layer is given the difference (f - 1) x to add.
-- KerasCV's crop draws the aspect ratio evenly, which makes 57 % of crops wide, and cuts crops that stick out, which
-  leaves 6 % of them above nine tenths of the area instead of 10 %. Its hue factor h turns by up to h / 2.
+- KerasCV's crop draws the aspect ratio evenly, which makes 56 % of crops wide, and cuts crops that stick out, which
+  leaves 5 % of them above nine tenths of the area instead of 10 %. Its hue factor h turns by up to h / 2.
 """
 
 from __future__ import annotations

@@ -445,7 +445,9 @@ class Evaluation(Section):
 class Compute(Section):
     """Where and how it runs. None of this changes a fingerprint."""
 
-    threads: int = Field(1, ge=0, le=1024, description="CPU threads in an operation (0: one per core).")
+    threads: int = Field(
+        0, ge=0, le=1024, description="CPU threads (0: one per core; for networks as small as tiny, 1 is faster)."
+    )
     logical_cpus: int = Field(1, ge=1, le=64, description="CPU replicas to train on where there is no GPU.")
     deterministic: bool = Field(True, description="Only operations that give the same bits each time.")
     data_dir: Optional[str] = Field(

@@ -65,7 +65,6 @@ class ShowAugmentations(StageTask):
 class ReferenceStatistics(StageTask):
     """Measures the features of the real images and of the baselines."""
 
-    VERSION = 2
     SETTINGS = ("evaluation.seed", "evaluation.baseline_count")
     UPSTREAM = (PrepareDataset, TrainFeatureExtractor)
 

@@ -41,7 +41,31 @@ def test_planning_imports_no_tensorflow(tmp_path: Path) -> None:
     assert loaded_by("plan", "--config", str(config), "--root", str(tmp_path / "store")) == ["luigi", "typer"]
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "status", "configs", "doctor"])
+def test_showing_a_network_imports_no_tensorflow() -> None:
+    assert "tensorflow" not in loaded_by("model", "--config", "digits")
+
+
+def test_a_network_is_shown_with_its_sums_and_its_source() -> None:
+    done = call("model", "--config", "digits", "--json")
+    shown = json.loads(done.stdout)
+    assert (shown["architecture"], shown["source"]) == ("tiny", "this project")
+    assert shown["image_shape"] == [8, 8, 1]
+    assert shown["parameters"] == 28_336
+    for column in ("parameters", "multiply_adds"):
+        assert shown[column] == sum(layer[column] for layer in shown["layers"])
+    table = call("model", "--config", "digits", "--set", "model.width=2").stdout
+    assert "3x3 conv 16, swish" in table
+    assert "tiny (this project) on images of 8x8x1" in table
+
+
+def test_a_network_that_does_not_fit_its_images_is_refused() -> None:
+    done = call("model", "--config", "digits", "--set", "model.architecture=table1")
+    assert done.returncode == 2
+    assert "at least 9x9 pixels; received images of 8x8" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status", "configs", "model", "doctor"])
 def test_every_command_has_help(command: str) -> None:
     done = call(command, "--help")
     assert done.returncode == 0

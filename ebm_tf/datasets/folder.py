@@ -77,7 +77,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
     def _summary(self) -> str:
         """The first few unusable files with the reason."""
-        few = [f"{name} ({reason})" for name, reason in list(self.unusable.items())[:NAMED]]
+        few = [f"{name} ({reason})" for name, reason in sorted(self.unusable.items())[:NAMED]]
         return f"; cannot be used: {', '.join(few)}" if few else ""
 
     def _images(self, name: str) -> Iterator[Any]:

@@ -180,4 +180,4 @@ def _unusable(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
     """What the manifest says of a user's files that gave no image."""
     if not isinstance(builder, Folder) or not builder.unusable:
         return {}
-    return {"count": len(builder.unusable), "files": dict(list(builder.unusable.items())[:NAMED_FILES])}
+    return {"count": len(builder.unusable), "files": dict(sorted(builder.unusable.items())[:NAMED_FILES])}

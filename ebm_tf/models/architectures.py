@@ -66,6 +66,7 @@ class Energy:
 
 Block = Union[Conv, Residual, ResidualDown, Attention, Pool, GlobalMean, Flatten, Dense, Energy]
 Blocks = tuple[Block, ...]
+WITH_WIDTH = (Conv, ResidualDown, Dense)
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def widened(blocks: Blocks, factor: float, groups: int) -> Blocks:
         return max(int(width / step + 0.5), 1) * step
 
     return tuple(
-        replace(block, width=rounded(block.width * factor)) if hasattr(block, "width") else block
+        replace(block, width=rounded(block.width * factor)) if isinstance(block, WITH_WIDTH) else block
         for block in blocks
     )
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from pydantic import ValidationError
 
+from ebm_tf import config_files
 from ebm_tf.config import Model
 from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.models import architectures
@@ -114,7 +114,12 @@ class EnergyModel(keras.Model):
 
     def kernel_layers(self) -> list[Convolution | Dense]:
         """The layers that have a kernel, over all scales."""
-        own = [layer for block in self.blocks if hasattr(block, "kernel_layers") for layer in block.kernel_layers()]
+        own = [
+            layer
+            for block in self.blocks
+            if hasattr(block, "kernel_layers")
+            for layer in block.kernel_layers()
+        ]
         return own if self.coarser is None else own + self.coarser.kernel_layers()
 
     def _of_this_scale(self, images: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
@@ -129,7 +134,9 @@ class EnergyModel(keras.Model):
         """Labels as one-hot [B, classes]; TensorFlow's one-hot of -1 is zeros."""
         if not self.classes:
             if labels is not None:
-                raise ConfigError("this energy model is unconditional and takes no labels; call it with images alone")
+                raise ConfigError(
+                    "this energy model is unconditional and takes no labels; call it with images alone"
+                )
             return None
         if labels is None:
             raise ConfigError(
@@ -181,7 +188,9 @@ def load_energy_model(
     return model
 
 
-def save_model_card(folder: Path, settings: Model, image_shape: tuple[int, int, int], classes: int = 0) -> None:
+def save_model_card(
+    folder: Path, settings: Model, image_shape: tuple[int, int, int], classes: int = 0
+) -> None:
     """Write model.json, from which `load_trained` builds the network; arguments as of `build_energy_model`."""
     card = {"model": settings.model_dump(mode="json"), "image_shape": list(image_shape), "classes": classes}
     (folder / MODEL_CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -206,11 +215,11 @@ def _read_card(path: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
         height, width, channels = card["image_shape"]
         return {
-            "model": Model.model_validate(card["model"]),
+            "model": config_files.section("model", card["model"]),
             "image_shape": (height, width, channels),
             "classes": int(card["classes"]),
         }
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise MissingInput(f"cannot read the model card {path}: {error}; run TrainEBM again") from error
 
 

@@ -25,10 +25,7 @@ def normal_kernel(gain: float, seed: int) -> keras.initializers.Initializer:
 
 
 def standardised(kernel: tf.Tensor) -> tf.Tensor:
-    """A kernel [..., out] with mean 0 and variance 1/fan-in for each output (Qiao et al. 2019).
-
-    Plain means: tf.nn.moments holds the mean fixed in its gradient, which makes second derivatives wrong.
-    """
+    """A kernel [..., out] with mean 0 and variance 1/fan-in for each output (Qiao et al. 2019)."""
     axes = list(range(kernel.shape.rank - 1))
     fan_in = kernel.shape.num_elements() // kernel.shape[-1]
     centred = kernel - tf.reduce_mean(kernel, axes, keepdims=True)
@@ -107,7 +104,7 @@ class Convolution(keras.layers.Conv2D):
 
 
 class Dense(keras.layers.Dense):
-    """Linear map [B, n] to [B, width], with the spectral normalisation of `options`; arguments as of `Convolution`."""
+    """Linear map [B, n] to [B, width], spectrally normalised if `options` says so; arguments as of `Convolution`."""
 
     def __init__(
         self,

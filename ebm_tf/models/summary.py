@@ -2,9 +2,9 @@
 
 Counted as multiply-adds, for one image and one evaluation of the energy: convolutions (kernel height x width x
 channels in x channels out x output positions), linear maps (in x out), and the two matrix products of attention
-(positions^2 x (query width + value width)). Not counted: biases, norms and label gains, swish, halving, softmax, sums,
-and what is done to kernels (standardisation, spectral normalisation). A step of a chain costs about three times as
-much: the energy, and its gradient backwards. Parameters are those that training changes.
+(positions^2 x (query width + value width)). Not counted: biases, norms and label gains, swish, halving, softmax,
+sums, and what is done to kernels (standardisation, spectral normalisation). A step of a chain costs about twice as
+much, the energy and its gradient. Parameters are those that training changes.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ def run(context: Context) -> None:
         "models": models,
         "real_test": real,
         "better": {key: better(models, key) for key in ("frechet_distance", "kid")},
+        "warnings": judged["ebm"]["warnings"],
         "even_class_entropy": float(np.log(len(judged["ebm"]["class_share"]))),
         "protocol": {key: value for key, value in judged["ebm"]["protocol"].items() if key not in BY_NATURE},
         "differs_by_nature": {
@@ -96,6 +97,7 @@ def summary(metrics: dict[str, Any]) -> str:
             "Seconds are of the whole training task, the last time that it ran.",
             f"An even split over the classes has an entropy of {metrics['even_class_entropy']:.3f}. Each model was "
             "trained once: how much another seed would change is not known from this.",
+            *metrics["warnings"],
         ]
     ) + "\n"  # fmt: skip
 

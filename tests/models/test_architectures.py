@@ -78,10 +78,8 @@ def test_the_parameters_of_the_paper_s_networks_are_those_counted_by_hand(name, 
     shape = (SIZES[name], SIZES[name], CHANNELS[name])
     settings = Model(architecture=name, scales=scales)
     assert summarise(settings, shape).parameters == parameters
-    if name != "table2":
-        model = build_energy_model(settings, shape, seed=0)
-        assert model.count_params() == parameters
-        assert model(tf.zeros([2, *shape])).shape == (2,)
+    if name == "mnist" or scales == 3:  # the others are built by the slow tests
+        assert build_energy_model(settings, shape, seed=0).count_params() == parameters
 
 
 def test_the_code_s_network_has_one_more_down_block_than_table_2():
@@ -100,14 +98,13 @@ def test_the_large_networks_at_full_width_and_three_scales(name):
     assert model.energies(tf.zeros([2, 128, 128, 3])).shape == (2, 3)
 
 
-@pytest.mark.parametrize("scales", [1, 3])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_one_energy_per_image_and_scale(name, scales):
+def test_one_energy_per_image_and_scale(name):
     shape = (SIZES[name], SIZES[name], CHANNELS[name])
-    model = build_energy_model(Model(architecture=name, width=0.125, scales=scales), shape, seed=0)
+    model = build_energy_model(Model(architecture=name, width=0.125, scales=3), shape, seed=0)
     images = tf.constant(np.random.default_rng(0).random((2, *shape), dtype=np.float32))
     assert model(images).shape == (2,)
-    assert model.energies(images).shape == (2, scales)
+    assert model.energies(images).shape == (2, 3)
 
 
 def test_table_1_reads_as_in_the_supplement():

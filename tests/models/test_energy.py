@@ -1,26 +1,47 @@
-"""The energy network: shape, size, derivatives, independence of the batch."""
+"""The energy model: seeds, independence of the batch, scales, labels, weight files."""
 
+from __future__ import annotations
+
+import json
+
+import h5py
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ebm_tf.errors import ConfigError
-from ebm_tf.langevin import energy_gradient
-from ebm_tf.models.architectures import ARCHITECTURES, architecture
-from ebm_tf.models.energy import EnergyModel
+from ebm_tf.config import Model
+from ebm_tf.errors import ConfigError, EBMError, MissingInput
+from ebm_tf.models.architectures import ARCHITECTURES, LayerOptions
+from ebm_tf.models.energy import (
+    EnergyModel,
+    build_energy_model,
+    load_energy_model,
+    load_trained,
+    save_model_card,
+)
+from tests.models.derivatives import check_all, shaken
+
+TINY = ARCHITECTURES["tiny"].blocks
+SHAPE = (8, 8, 1)
+SMALL = Model(architecture="table1", width=0.125, groups=4)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return EnergyModel(ARCHITECTURES["tiny"], (8, 8, 1), seed=1, dtype="float64")
+    return EnergyModel(TINY, SHAPE, seed=1, dtype="float64")
 
 
 @pytest.fixture(scope="module")
 def images():
-    return tf.constant(np.random.default_rng(0).random((6, 8, 8, 1)))
+    return tf.constant(np.random.default_rng(0).random((6, *SHAPE)))
 
 
-def test_the_parameters_are_those_counted_by_hand(model):
+def small_images(count, size=16, channels=3):
+    return tf.constant(np.random.default_rng(0).random((count, size, size, channels), dtype=np.float32))
+
+
+def test_the_parameters_of_tiny_are_those_counted_by_hand(model):
     stem = 9 * 1 * 8 + 8
     first = 2 * (9 * 8 * 8 + 8)
     wider = 9 * 8 * 16 + 16
@@ -30,39 +51,32 @@ def test_the_parameters_are_those_counted_by_hand(model):
     assert model.count_params() == stem + first + wider + second + last + head == 28_336
 
 
-def test_one_energy_per_image(model, images):
-    assert model(images).shape == (6,)
+def test_derivatives_of_tiny(model, images):
+    check_all(model, images)
 
 
-def test_the_energy_of_an_image_does_not_depend_on_its_batch(model, images):
-    one_by_one = tf.concat([model(images[i : i + 1]) for i in range(6)], axis=0)
-    np.testing.assert_allclose(model(images), one_by_one, rtol=1e-12)
+@pytest.mark.parametrize(
+    "change",
+    [{"norm": "group"}, {"norm": "instance"}, {"norm": "none", "scales": 2}, {"spectral_norm": True}],
+    ids=str,
+)
+def test_the_energy_of_an_image_does_not_depend_on_its_batch(change):
+    settings = SMALL.model_copy(update=change)
+    model = shaken(build_energy_model(settings, (16, 16, 3), seed=0), scale=0.1)
+    images = small_images(5)
+    one_by_one = tf.concat([model(images[i : i + 1]) for i in range(5)], axis=0).numpy()
+    np.testing.assert_allclose(model(images), one_by_one, rtol=1e-4, atol=1e-5 * np.abs(one_by_one).max())
+    assert one_by_one.std() > 1e-3 * np.abs(one_by_one).max()
 
 
-def test_image_gradient_against_finite_differences(model, images):
-    direction = np.random.default_rng(1).standard_normal(images.shape)
-    slope = tf.reduce_sum(energy_gradient(model, images) * direction, axis=[1, 2, 3])
-    step = 1e-6
-    difference = (model(images + step * direction) - model(images - step * direction)) / (2 * step)
-    np.testing.assert_allclose(slope, difference, rtol=1e-6, atol=1e-9)
-
-
-def test_second_derivative_against_finite_differences(model, images):
-    random = np.random.default_rng(2)
-    along, probe = (tf.constant(random.standard_normal(images.shape)) for _ in range(2))
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        slope = tf.reduce_sum(energy_gradient(model, images) * probe)
-    curvature = tf.reduce_sum(tape.gradient(slope, images) * along)
-    step = 1e-5
-    ahead, behind = (
-        tf.reduce_sum(energy_gradient(model, images + sign * step * along) * probe) for sign in (1, -1)
-    )
-    np.testing.assert_allclose(curvature, (ahead - behind) / (2 * step), rtol=1e-6)
+def test_the_energy_is_the_same_within_a_graph(images):
+    options = LayerOptions(norm="group", groups=4, spectral_norm=True, weight_standardisation=True)
+    model = EnergyModel(TINY, SHAPE, options, dtype="float64")
+    np.testing.assert_allclose(tf.function(model)(images), model(images), rtol=1e-12)
 
 
 def test_kernels_start_with_the_stated_spread():
-    wide = EnergyModel(ARCHITECTURES["tiny"], (8, 8, 1), init_gain=1.4, seed=3)
+    wide = EnergyModel(TINY, SHAPE, LayerOptions(init_gain=1.4), seed=3)
     kernels = [
         w.numpy() for w in wide.trainable_variables if w.shape.rank > 1 and w.shape.num_elements() > 1000
     ]
@@ -72,19 +86,155 @@ def test_kernels_start_with_the_stated_spread():
     assert not np.allclose(kernels[0][..., 0], kernels[0][..., 1])
 
 
+def test_the_architecture_says_the_spread_where_the_config_does_not():
+    kernels = {
+        (name, gain): build_energy_model(
+            Model(architecture=name, width=width, init_gain=gain), shape, seed=0
+        ).kernel_layers()[1].kernel.numpy()
+        for name, width, shape in (("tiny", 4, SHAPE), ("mnist", 0.5, (28, 28, 1)))
+        for gain in (None, 1.0)
+    }  # fmt: skip
+    for name, default in (("tiny", 1.4), ("mnist", 3**-0.5)):
+        np.testing.assert_allclose(kernels[name, None], default * kernels[name, 1.0], rtol=1e-5)
+
+
 def test_the_seed_decides_the_weights():
-    first, same, other = (
-        EnergyModel(ARCHITECTURES["tiny"], (8, 8, 1), seed=s).get_weights() for s in (1, 1, 2)
-    )
+    first, same, other = (EnergyModel(TINY, SHAPE, seed=s).get_weights() for s in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(first, same))
     assert not np.array_equal(first[0], other[0])
 
 
-def test_an_image_that_cannot_be_halved_is_refused():
-    with pytest.raises(ConfigError, match=r"multiples of 4; received images of 10x8"):
-        EnergyModel(ARCHITECTURES["tiny"], (10, 8, 1))
+def test_block_i_of_tiny_has_the_seed_1000_seed_plus_10_i():
+    """Fixed, so that a seed goes on meaning the same run."""
+    kernels = [weight for weight in EnergyModel(TINY, SHAPE, seed=3).get_weights() if weight.ndim > 1]
+    seeds = [3000, 3010, 3011, 3030, 3040, 3041, 3060, 3080, 3090]
+    for kernel, seed in zip(kernels, seeds):
+        initial = keras.initializers.VarianceScaling(
+            1.4**2, mode="fan_in", distribution="untruncated_normal", seed=seed
+        )
+        np.testing.assert_array_equal(kernel, initial(kernel.shape))
 
 
-def test_an_unknown_architecture_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"no architecture 'huge'; there are: tiny"):
-        architecture("huge")
+def test_all_kernels_of_all_scales_start_differently():
+    settings = SMALL.model_copy(update={"scales": 3})
+    model = build_energy_model(settings, (16, 16, 3), seed=0)
+    same_shape = [
+        layer.kernel.numpy() for layer in model.kernel_layers() if layer.kernel.shape == (3, 3, 8, 8)
+    ]
+    full, half, quarter = 2 + 3 + 2 + 2, 2 + 2 + 2, 2 + 2 + 2 + 2  # of residual blocks with 8 channels
+    assert len(same_shape) == full + half + quarter
+    assert len({kernel.tobytes() for kernel in same_shape}) == len(same_shape)
+
+
+def test_the_scales_are_energies_of_shrunken_images_that_add_up():
+    model = build_energy_model(SMALL.model_copy(update={"scales": 3}), (16, 16, 3), seed=0)
+    images = small_images(4).numpy()
+    half = images.reshape(4, 8, 2, 8, 2, 3).mean((2, 4))
+    quarter = images.reshape(4, 4, 4, 4, 4, 3).mean((2, 4))
+    energies = model.energies(images).numpy()
+    np.testing.assert_allclose(energies[:, 1:], model.coarser.energies(half), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(energies[:, 2], model.coarser.coarser(quarter), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(model(images), energies.sum(axis=1), rtol=1e-5)
+    assert model.coarser.coarser.image_shape == (4, 4, 3)
+    assert np.all(energies.std(axis=0) > 0)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    settings = Model(conditional=True, scales=2)
+    return shaken(build_energy_model(settings, SHAPE, seed=0, classes=10), scale=0.1)
+
+
+def test_a_new_conditional_network_does_not_tell_labels_apart():
+    images = small_images(3, 8, 1)
+    model = build_energy_model(Model(conditional=True), SHAPE, seed=0, classes=10)
+    plain = build_energy_model(Model(), SHAPE, seed=0)
+    np.testing.assert_allclose(model(images, tf.constant([0, 7, -1])), plain(images), rtol=1e-5)
+
+
+def test_a_label_changes_the_energy_at_every_scale(conditional):
+    image = tf.repeat(small_images(1, 8, 1), 11, axis=0)
+    energies = conditional.energies(image, tf.range(-1, 10)).numpy()
+    for scale in range(2):
+        assert len(np.unique(energies[:, scale])) == 11
+    np.testing.assert_allclose(conditional(image, tf.range(-1, 10)), energies.sum(axis=1), rtol=1e-5)
+
+
+def test_labels_and_conditional_models_belong_together(conditional, images):
+    with pytest.raises(ConfigError, match=r"conditional, and was called without labels; .* 0 to 9, or -1"):
+        conditional(images)
+    with pytest.raises(ConfigError, match=r"unconditional and takes no labels"):
+        EnergyModel(TINY, SHAPE)(images, tf.zeros([6], tf.int32))
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_a_conditional_model_needs_two_classes(classes):
+    with pytest.raises(ConfigError, match=f"conditional is true, but the data set has {classes} classes"):
+        build_energy_model(Model(conditional=True), SHAPE, seed=0, classes=classes)
+
+
+def test_an_unconditional_model_does_not_mind_that_there_are_classes():
+    assert build_energy_model(Model(), SHAPE, seed=0, classes=10).classes == 0
+    assert build_energy_model(Model(conditional=True), SHAPE, seed=0, classes=10).classes == 10
+
+
+def test_weight_files_of_tiny_keep_their_layout(model, tmp_path):
+    """Files of earlier releases load, and theirs load these."""
+    model.save_weights(tmp_path / "some.weights.h5")
+    found = []
+    with h5py.File(tmp_path / "some.weights.h5") as file:
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+    convolutions = ["conv_swish", "conv_swish_1", "conv_swish_2"] + [
+        f"residual_block{number}/{half}" for number in ("", "_1") for half in ("first", "second")
+    ]
+    expected = [f"layers/{name}/convolution/vars/{i}" for name in convolutions for i in (0, 1)]
+    expected += ["layers/dense/vars/0", "layers/dense/vars/1", "layers/dense_1/vars/0"]
+    assert sorted(found) == sorted(expected)
+
+
+ALL_SETTINGS = Model(
+    architecture="table1",
+    width=0.125,
+    scales=2,
+    spectral_norm=True,
+    weight_standardisation=True,
+    downsample="blur",
+    conditional=True,
+)
+
+
+@pytest.mark.parametrize("settings", [Model(width=0.5), ALL_SETTINGS], ids=["tiny", "everything"])
+def test_a_trained_model_is_loaded_from_its_folder_alone(settings, tmp_path):
+    images, labels = small_images(3), tf.constant([0, 1, -1])
+    given = (images, labels) if settings.conditional else (images,)
+    model = shaken(build_energy_model(settings, (16, 16, 3), seed=1, classes=4), scale=0.1)
+    save_model_card(tmp_path, settings, (16, 16, 3), classes=4)
+    model.save_weights(tmp_path / "average.weights.h5")
+    average = model(*given).numpy()
+    model.update_spectral_vectors()
+    shaken(model, seed=1).save_weights(tmp_path / "last.weights.h5")
+    np.testing.assert_array_equal(load_trained(tmp_path)(*given), average)
+    np.testing.assert_array_equal(load_trained(tmp_path, "last")(*given), model(*given))
+
+
+def test_what_is_missing_or_belongs_to_another_network_is_said_in_one_line(model, tmp_path):
+    with pytest.raises(MissingInput, match=r"cannot read the model card .*model.json.*run TrainEBM again"):
+        load_trained(tmp_path)
+    save_model_card(tmp_path, Model(), SHAPE)
+    with pytest.raises(MissingInput, match=r"there are no weights .*average.weights.h5"):
+        load_trained(tmp_path)
+    model.save_weights(tmp_path / "average.weights.h5")
+    with pytest.raises(EBMError, match=r"average.weights.h5 does not hold .* \(mnist, 28x28x1\)"):
+        load_energy_model(
+            Model(architecture="mnist", width=0.125), (28, 28, 1), tmp_path / "average.weights.h5"
+        )
+    with pytest.raises(EBMError, match=r"does not hold .* \(tiny, 8x8x1\)"):
+        load_energy_model(Model(width=0.5), SHAPE, tmp_path / "average.weights.h5")
+    (tmp_path / "model.json").write_text(
+        json.dumps({"model": {"architecture": "huge", "depth": 3}, "image_shape": SHAPE, "classes": 0})
+    )
+    with pytest.raises(
+        MissingInput, match=r"cannot read the model card .*model\.depth|model\.architecture"
+    ) as error:
+        load_trained(tmp_path)
+    assert "\n" not in str(error.value)

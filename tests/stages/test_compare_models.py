@@ -36,6 +36,7 @@ def judged(title, frechet, kid, weights, rows=()):
         "kid_spread": dict.fromkeys(names, 0.25),
         "class_entropy": dict.fromkeys(names, 2.2),
         "class_share": [0.1] * 10,
+        "warnings": ["With 50 images the distance is biased."],
         "protocol": {**protocol, "weights": weights, "chains": {"fresh": {"steps": 85}} if rows else {}},
     }
 
@@ -106,7 +107,12 @@ def test_both_stand_side_by_side_and_the_winner_is_named(tmp_path, ebm, sngan):
         "2.50 times smaller)." in summary
     )
     assert "By KID the energy model is better than the SNGAN: 3.00 against 9.00" in summary
-    for words in ("EBM, fresh chains from noise", "real test images", "discriminator of 50000 more"):
+    for words in (
+        "EBM, fresh chains from noise",
+        "real test images",
+        "discriminator of 50000 more",
+        "With 50 images",
+    ):
         assert words in summary
 
 

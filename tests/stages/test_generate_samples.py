@@ -69,17 +69,22 @@ def training(folder, settings, labels):
     return folder, settings
 
 
-@pytest.fixture
-def generate(data, tmp_path):
-    """Run the stage; returns the folder that it wrote and what it said."""
+@pytest.fixture(scope="module")
+def generate(data, tmp_path_factory):
+    """Run the stage, each case once; returns the folder that it wrote and what it said."""
+    done = {}
 
-    def run(trained, langevin=LANGEVIN, augmentation=None, name="out", **sampling):
+    def run(trained, langevin=LANGEVIN, augmentation=None, **sampling):
         folder, model = trained
         settings = {"seed": SEED, "model": model.model_dump(), "langevin": langevin.model_dump()}
         settings["sampling"] = Sampling(**{**SMALL, **sampling}).model_dump(mode="json")
         if augmentation is not None:
             settings["augmentation"] = augmentation.model_dump()
-        return stage(tmp_path / name, settings, {"PrepareDataset": data, "TrainEBM": folder})
+        case = (folder, json.dumps(settings))
+        if case not in done:
+            out = tmp_path_factory.mktemp("generated") / "out"
+            done[case] = stage(out, settings, {"PrepareDataset": data, "TrainEBM": folder})
+        return done[case]
 
     return run
 
@@ -151,7 +156,7 @@ def test_fresh_samples_are_the_chains_of_the_settings(generate, trained):
 
 
 def test_the_batch_size_changes_no_sample(generate, any_trained):
-    one, other = (generate(any_trained, batch_size=n, name=str(n))[0] for n in (2, 100))
+    one, other = (generate(any_trained, batch_size=n)[0] for n in (4, 100))
     for kind in ("fresh", "buffer"):
         first, second = load(one, kind), load(other, kind)
         assert (first["images"] == second["images"]).mean() > 0.99, "up to pixels between two levels"
@@ -259,18 +264,18 @@ class TestMala:
 
     def test_a_temperature_of_zero_is_refused(self, generate, trained):
         with pytest.raises(
-            ConfigError, match="with a noise_scale of 0 its temperature is 0; give sampling.temp"
+            ConfigError, match=r"with a noise_scale of 0 its temperature is 0; give sampling.temp"
         ):
             generate(trained, sampler="mala", noise_scale=0.0)
 
     def test_augmented_chains_are_refused(self, generate, trained):
-        with pytest.raises(ConfigError, match="sampling.augment_every is 2, but mala draws from exp"):
+        with pytest.raises(ConfigError, match=r"sampling.augment_every is 2, but mala draws from exp"):
             generate(trained, sampler="mala", augment_every=2)
 
 
 class TestRounds:
     def test_fresh_chains_are_augmented_and_those_of_the_buffer_are_not(self, generate, trained):
-        plain, _ = generate(trained, name="plain")
+        plain, _ = generate(trained)
         out, _ = generate(trained, augmentation=Augmentation(flip=True), augment_every=2)
         assert read(out, "fresh.json")["chain"]["augment_every"] == 2
         assert read(out, "buffer.json")["chain"]["augment_every"] is None
@@ -279,7 +284,7 @@ class TestRounds:
         assert 0 < changed.sum() < 11, "half of the images are mirrored"
 
     def test_without_any_augmentation_they_are_refused(self, generate, trained):
-        with pytest.raises(ConfigError, match="sampling.augment_every is 2, but no augmentation is on"):
+        with pytest.raises(ConfigError, match=r"sampling.augment_every is 2, but no augmentation is on"):
             generate(trained, augmentation=Augmentation(), augment_every=2)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.config import Compute
+from ebm_tf.config import Compute, Dataset, Extractor
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import ConfigError
 from ebm_tf.stages import prepare_dataset, train_feature_extractor
 from ebm_tf.stages.context import Context
 
 
-def context(tmp_path, stage, settings, inputs=()):
+def context(tmp_path, stage, settings, inputs=None):
     for name in ("out", "work"):
         (tmp_path / stage / name).mkdir(parents=True)
     return Context(
@@ -23,7 +23,7 @@ def context(tmp_path, stage, settings, inputs=()):
         fingerprint="f",
         settings=settings,
         compute=Compute(),
-        inputs=dict(inputs),
+        inputs=inputs or {},
         work=tmp_path / stage / "work",
         out=tmp_path / stage / "out",
         channel=io.StringIO(),
@@ -39,8 +39,8 @@ def prepared(tmp_path):
         Image.fromarray(random.integers(0, 256, (10, 14, 3), np.uint8)).save(tmp_path / f"images/{index}.png")
     for name in ("a.txt", "b.txt"):
         (tmp_path / "images" / name).write_text("no image")
-    settings = {"dataset": {"name": "folder", "path": str(tmp_path / "images"), "size": 8}}
-    made = context(tmp_path, "PrepareDataset", settings)
+    dataset = Dataset(name="folder", path=str(tmp_path / "images"), size=8)
+    made = context(tmp_path, "PrepareDataset", {"dataset": dataset.model_dump(mode="json")})
     prepare_dataset.run(made)
     return made
 
@@ -63,7 +63,10 @@ def test_it_leaves_nothing_in_its_working_folder(prepared):
 
 def test_no_classifier_is_trained_without_classes(prepared, tmp_path):
     later = context(
-        tmp_path, "TrainFeatureExtractor", {"extractor": {}}, {"PrepareDataset": prepared.out}.items()
+        tmp_path,
+        "TrainFeatureExtractor",
+        {"extractor": Extractor().model_dump()},
+        {"PrepareDataset": prepared.out},
     )
     with pytest.raises(
         ConfigError,

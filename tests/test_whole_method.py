@@ -1,0 +1,82 @@
+"""The tasks beside the main job, as a user runs them: briefly in the fast tier, at full length in the slow one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ebm_tf.training.history import read_csv
+from tests.test_main_job import SHORT, cli, states
+
+BRIEF = [
+    *SHORT,
+    "sampling.count=60",
+    "compose.count=40",
+    "compose.steps=3",
+    "sngan.steps=4",
+    "sngan.log_every=2",
+]
+
+
+def ran_well(task, root, config="digits", settings=()):
+    code, outcome, errors = cli("run", "--task", task, "--config", config, "--root", root, settings=settings)
+    assert code == 0, errors
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """One root for all, so that what they share is made once."""
+    return tmp_path_factory.mktemp("root")
+
+
+def test_the_models_are_compared_by_one_protocol(root):
+    outcome = ran_well("CompareModels", root, settings=BRIEF)
+    assert states(outcome)["EvaluateFID (sngan)"] == "ran"
+    assert (root / "runs/digits/GenerateSamples (sngan)/fresh.npz").is_file()
+    judged = [
+        json.loads((root / f"runs/digits/{name}/metrics.json").read_text())
+        for name in ("EvaluateFID", "EvaluateFID (sngan)")
+    ]
+    assert judged[0]["protocol"]["extractor"] == judged[1]["protocol"]["extractor"]
+    assert judged[0]["frechet_distance"]["real_test"] == judged[1]["frechet_distance"]["real_test"]
+    assert judged[0]["frechet_distance"]["fresh"] != judged[1]["frechet_distance"]["fresh"]
+
+
+def test_a_conditional_model_draws_a_row_for_each_class(root):
+    outcome = ran_well("GenerateSamples", root, "digits_conditional", BRIEF)
+    drawn = np.load(Path(outcome["artifact"]) / "fresh.npz", allow_pickle=False)
+    np.testing.assert_array_equal(np.bincount(drawn["labels"]), np.full(10, 6))
+    assert (Path(outcome["artifact"]) / "classes.png").is_file()
+
+
+def test_classes_are_composed_and_success_is_measured(root):
+    outcome = ran_well("ComposeModels", root, "digits_or", BRIEF)
+    assert states(outcome)["TrainEBM"] in ("ran", "reused")
+    assert (Path(outcome["artifact"]) / "samples.png").is_file()
+    assert outcome["metrics"]
+
+
+def test_a_composition_of_two_configs_trains_both(root):
+    outcome = ran_well("ComposeModels", root, "digits_and", BRIEF)
+    assert states(outcome)["TrainEBM (digits_stroke)"] in ("ran", "reused")
+
+
+def test_other_images_are_told_apart_by_energy(root):
+    outcome = ran_well("EvaluateOOD", root, settings=BRIEF)
+    assert (Path(outcome["artifact"]) / "summary.txt").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kl", "entropy"), [(1.0, 0.0), (0.0, 0.3), (1.0, 0.3), (0.0, 0.0)], ids=["opt", "ent", "both", "none"]
+)
+def test_each_ablation_of_the_kl_terms_runs(tmp_path, kl, entropy):
+    """L_opt only, L_ent only, both, none: by two settings."""
+    settings = [f"loss.kl={kl}", f"loss.entropy={entropy}", "training.steps=300"]
+    ran_well("TrainEBM", tmp_path, settings=settings)
+    history = read_csv(tmp_path / "runs/digits/TrainEBM/history.csv")
+    assert all(np.isfinite(column).all() for column in history.values())
+    reaches_the_weights = history["gradient_norm_kl"][-1] > 0
+    assert reaches_the_weights == (kl > 0 or entropy > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -60,16 +61,16 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(
         self, split: str, files: list[str], done: int, total: int
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> Iterator[tuple[bytes, dict[str, Any]]]:
         written = 0
         for number, name in enumerate(files):
             try:
                 for index, image in enumerate(self._images(name)):
                     label = {"label": self.listing.labels[name]} if self.listing.classes else {}
-                    yield f"{name}#{index}", {"image": image, **label}
+                    yield os.fsencode(f"{name}#{index}"), {"image": image, **label}
                     written += 1
             except Unusable as reason:
-                self.unusable[name] = str(reason)
+                self.unusable[_printable(name)] = _printable(str(reason))
             if (done + number) % REPORT_EVERY == 0:
                 self.report(done + number, total)
         if not written:
@@ -94,7 +95,12 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
     def _is_usable(self, name: str) -> bool:
         try:
-            return bool(next(self._images(name), None) is not None)
+            return next(self._images(name), None) is not None
         except Unusable as reason:
-            self.unusable[name] = str(reason)
+            self.unusable[_printable(name)] = _printable(str(reason))
             return False
+
+
+def _printable(text: str) -> str:
+    """Names of files may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

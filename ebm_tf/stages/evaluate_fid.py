@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import keras
 import numpy as np
@@ -29,11 +29,22 @@ CONTEXT_ROWS = {
 
 
 class Row(NamedTuple):
-    """Some images: what they are called, their features [n, d] and class probabilities [n, classes]."""
+    """Some images: what they are called, their features [n, d] and class probabilities [n, classes].
+
+    labels: of samples that were drawn by class, the classes that were asked for, int [n].
+    """
 
     title: str
     features: np.ndarray
     probabilities: np.ndarray
+    labels: Optional[np.ndarray] = None
+
+    @property
+    def agreement(self) -> Optional[float]:
+        """Share of the samples that the extractor takes for the class that was asked for."""
+        if self.labels is None:
+            return None
+        return float(np.mean(self.probabilities.argmax(axis=1) == self.labels))
 
 
 def run(context: Context) -> None:
@@ -45,9 +56,9 @@ def run(context: Context) -> None:
     samples = context.read_json("GenerateSamples", "samples.json")
     rows = _rows(context, network, samples["kinds"])
 
-    smallest = min(len(features) for _, features, _ in rows.values())
+    smallest = min(len(features) for _, features, *_ in rows.values())
     frechet, equal_size, kernel, shares = {}, {}, {}, {}
-    for done, (name, (title, features, probabilities)) in enumerate(rows.items()):
+    for done, (name, (title, features, probabilities, _)) in enumerate(rows.items()):
         frechet[name] = _frechet(features, reference, moments)
         equal_size[name] = _frechet(features[:smallest], reference, moments)
         kernel[name] = kernel_distance(
@@ -65,6 +76,7 @@ def run(context: Context) -> None:
         "class_share": shares["fresh"],
         "class_share_by_row": shares,
         "class_entropy": {name: float(entropy_of(np.asarray(share))) for name, share in shares.items()},
+        "label_agreement": {name: row.agreement for name, row in rows.items() if row.agreement is not None},
         "protocol": {
             "extractor": {key: card[key] for key in ("name", "sha256", "features", "test_accuracy")},
             "reference": {"split": "train", "images": len(reference)},
@@ -95,7 +107,8 @@ def _rows(context: Context, network: keras.Model, kinds: dict[str, Any]) -> dict
     sampled, references = context.inputs["GenerateSamples"], context.inputs["ReferenceStatistics"]
     rows = {}
     for name, kind in kinds.items():
-        rows[name] = Row(kind["title"], *extract(network, _load(sampled / f"{name}.npz")["images"]))
+        drawn = _load(sampled / f"{name}.npz")
+        rows[name] = Row(kind["title"], *extract(network, drawn["images"]), drawn.get("labels"))
         context.progress(len(rows), 2 * (len(kinds) + len(CONTEXT_ROWS)), f"features: {kind['title']}")
     for name, title in CONTEXT_ROWS.items():
         if (references / f"{name}.npz").is_file():
@@ -150,6 +163,10 @@ def summary(metrics: dict[str, Any]) -> str:
         f"(sha256 {protocol['extractor']['sha256'][:12]}). Not an Inception FID.",
         f"{metrics['titles']['fresh']}: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split "
         f"has an entropy of {np.log(len(share)):.3f}.",
+        *(
+            f"{metrics['titles'][name]}: the extractor takes {agreement:.1%} for the class that was asked for."
+            for name, agreement in metrics["label_agreement"].items()
+        ),
         *metrics["warnings"],
     ]
     return "\n".join(lines) + "\n"

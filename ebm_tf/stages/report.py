@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ebm_tf.stages.context import Context
 
-# What stands under each picture. (task, file): words.
 PICTURES = {
-    (
-        "GenerateSamples",
-        "fresh.png",
-    ): "Samples of fresh chains, from uniform noise; the first ones, not chosen.",
-    (
-        "GenerateSamples",
-        "buffer.png",
-    ): "Samples of chains from the replay buffer; the first ones, not chosen.",
-    ("ReferenceStatistics", "real_test.png"): "Real test images, for comparison.",
-    ("ReferenceStatistics", "gaussian_pixels.png"): "Draws from a Gaussian fitted to the training pixels.",
-    ("GenerateSamples", "film.png"): "Fresh chains from noise (left) to sample (right).",
-    ("RetrieveNeighbours", "neighbours.png"): "Fresh samples and the training images nearest to them, "
-    "with L2 distances over pixels of 0 to 1.",
-    ("EvaluateFID", "class_share.png"): "What the classifier takes the images for.",
-    ("TrainEBM", "curves.png"): "Measurements over training.",
-    ("PrepareDataset", "contact_sheet.png"): "Training images.",
+    "GenerateSamples/fresh.png": "Samples made from noise alone; the first ones, not chosen.",
+    "GenerateSamples/buffer.png": "Samples of chains from the replay buffer; the first ones, not chosen.",
+    "GenerateSamples/classes.png": "Samples made from noise by class, a row for each.",
+    "ReferenceStatistics/real_test.png": "Real test images, for comparison.",
+    "ReferenceStatistics/gaussian_pixels.png": "Draws from a Gaussian fitted to the training pixels.",
+    "GenerateSamples/film.png": "Fresh chains from noise (left) to sample (right).",
+    "RetrieveNeighbours/neighbours.png": "Fresh samples and the training images nearest to them, with L2 distances "
+    "over pixels of 0 to 1.",
+    "EvaluateFID/class_share.png": "What the classifier takes the images for.",
+    "TrainEBM/curves.png": "Measurements over training.",
+    "PrepareDataset/contact_sheet.png": "Training images.",
 }
+"""What stands under each picture; some models have not all of them."""
 
 
 def run(context: Context) -> None:
@@ -42,16 +38,19 @@ def run(context: Context) -> None:
         neighbours=context.read_json("RetrieveNeighbours", "metrics.json"),
         training=context.read_json("TrainEBM", "metrics.json"),
         manifest=context.read_json("PrepareDataset", "manifest.json"),
-        pictures=[
-            {"task": task, "words": words, "data": _embedded(context.inputs[task] / file)}
-            for (task, file), words in PICTURES.items()
-            if (context.inputs[task] / file).is_file()
-        ],
+        pictures=list(_pictures(context)),
         export=context.read_json("ExportModel", "metrics.json"),
         config=yaml.safe_dump(_config(records), sort_keys=False),
         records=records,
     )
     (context.out / "report.html").write_text(page, encoding="utf-8")
+
+
+def _pictures(context: Context) -> Iterator[dict[str, str]]:
+    for place, words in PICTURES.items():
+        task, file = place.split("/")
+        if (picture := context.inputs[task] / file).is_file():
+            yield {"task": task, "words": words, "data": _embedded(picture)}
 
 
 def _embedded(picture: Path) -> str:

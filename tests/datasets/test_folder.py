@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -179,3 +181,13 @@ def test_no_usable_image_at_all(tmp_path, stored):
         MissingInput, match=r"fewer than two of 2 files give an image.*6x6, smaller than a tile"
     ):
         stored(size=8, crop="tiles")
+
+
+def test_names_that_are_no_utf8(tmp_path, stored):
+    (tmp_path / "images").mkdir()
+    for index in range(4):
+        save(tmp_path / "images" / os.fsdecode(b"caf\xe9%d.png" % index), index)
+    (tmp_path / "images" / os.fsdecode(b"\xe9.txt")).write_text("no image")
+    store = stored()
+    assert sorted(values(store, "train") + values(store, "test")) == [0, 1, 2, 3]
+    assert list(store.manifest.unusable["files"]) == [r"\udce9.txt"]

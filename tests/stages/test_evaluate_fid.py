@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ebm_tf.config import Compute, Evaluation
-from ebm_tf.evaluation.features import classifier_network, save_classifier
+from ebm_tf.evaluation.features import classifier_network, extract, load_classifier, save_classifier
 from ebm_tf.stages import evaluate_fid, reference_statistics
 from ebm_tf.stages.context import Context
 
@@ -65,3 +65,16 @@ def test_a_row_of_context_that_is_not_there_is_left_out(context):
     assert list(metrics["kid"]) == ["fresh", "real_test", "uniform_noise"]
     said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
     assert all(event["done"] <= event["total"] for event in said)
+
+
+def test_of_samples_drawn_by_class_the_agreement_is_told(context):
+    images = np.load(context.inputs["PrepareDataset"] / "train.npy")
+    network, _ = load_classifier(context.inputs["TrainFeatureExtractor"])
+    labels = extract(network, images)[1].argmax(axis=1)
+    labels[:20] = 1 - labels[:20]
+    np.savez(context.inputs["GenerateSamples"] / "fresh.npz", images=images, labels=labels)
+    evaluate_fid.run(context)
+    metrics = json.loads((context.out / "metrics.json").read_text())
+    assert metrics["label_agreement"] == {"fresh": 0.75}
+    summary = (context.out / "summary.txt").read_text()
+    assert "SNGAN: the extractor takes 75.0% for the class that was asked for." in summary

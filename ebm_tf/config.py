@@ -114,16 +114,16 @@ class Model(Section):
         1.0,
         gt=0,
         le=8,
-        description="Factor on the number of channels of every layer; rounded, with group norm from `groups` channels "
-        "on to a multiple of them.",
+        description="Factor on the number of channels of every layer; rounded, with group norm from `groups` "
+        "channels on to a multiple of them.",
     )
     scales: int = Field(
         1, ge=1, le=3, description="Energies that are added up: full, half and quarter resolution (S B.1)."
     )
     drop: Literal["first", "last"] = Field(
         "first",
-        description="What the coarser scales do without: the first down block each (S), or the last stage each, a down "
-        "block and what stands between it and the one before (Code).",
+        description="What the coarser scales do without: the first down block each (S), or the last stage each, a "
+        "down block and what stands between it and the one before (Code).",
     )
     norm: Optional[Literal["group", "instance", "none"]] = Field(
         None, description="Normalisation in residual blocks; by default the architecture's (paper: group)."
@@ -446,7 +446,10 @@ class Compute(Section):
     """Where and how it runs. None of this changes a fingerprint."""
 
     threads: int = Field(
-        0, ge=0, le=1024, description="CPU threads (0: one per core; for networks as small as tiny, 1 is faster)."
+        0,
+        ge=0,
+        le=1024,
+        description="CPU threads (0: one per core; for networks as small as tiny, 1 is faster).",
     )
     logical_cpus: int = Field(1, ge=1, le=64, description="CPU replicas to train on where there is no GPU.")
     deterministic: bool = Field(True, description="Only operations that give the same bits each time.")

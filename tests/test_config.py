@@ -153,9 +153,7 @@ def test_a_file_that_is_not_text_is_missing_input(tmp_path):
 
 
 def test_a_missing_file_is_missing_input(tmp_path):
-    with pytest.raises(
-        MissingInput, match=r"no config '.*none\.yaml': give a YAML file, or one of base, "
-    ):
+    with pytest.raises(MissingInput, match=r"no config '.*none\.yaml': give a YAML file, or one of base, "):
         load_experiment(tmp_path / "none.yaml")
     with pytest.raises(MissingInput, match="did you mean 'digits'"):
         load_experiment("digit")

@@ -127,8 +127,8 @@ def summary(metrics: dict[str, Any]) -> str:
     ]
     if metrics["operation"] == "or":
         lines.append(
-            f"Temperature {protocol['temperature']:.4g}; the members' energies were brought to one level by taking away "
-            f"{', '.join(format(level, '.4g') for level in protocol['levels'])}."
+            f"Temperature {protocol['temperature']:.4g}; the members' energies were brought to one level by taking "
+            f"away {', '.join(format(level, '.4g') for level in protocol['levels'])}."
         )
     return "\n".join(lines) + "\n"
 

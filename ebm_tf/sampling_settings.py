@@ -44,27 +44,6 @@ def method_of(settings: Sampling, langevin: Langevin, steps: int) -> Method:
     return Method(chain, tf.constant(temperature, tf.float32))
 
 
-def wanted_labels(labels: tuple[int, ...], classes: int) -> np.ndarray:
-    """The classes to draw, int32; of an unconditional model (classes 0) none.
-
-    Raises:
-        ConfigError: a label that the model does not know.
-    """
-    if not classes:
-        if labels:
-            raise ConfigError(
-                f"sampling.labels is {list(labels)}, but the model knows no labels; leave it empty, or train with "
-                "model.conditional=true"
-            )
-        return np.zeros(0, np.int32)
-    wrong = [label for label in labels if not 0 <= label < classes]
-    if wrong:
-        raise ConfigError(
-            f"sampling.labels has {wrong[0]}, but the data set's classes are 0 to {classes - 1}; give some of these"
-        )
-    return np.asarray(labels or range(classes), np.int32)
-
-
 def describe_chain(method: Method, seed: int, acceptance: np.ndarray | None) -> dict[str, Any]:
     """What the chains were, for the protocol of the numbers that come of them.
 

@@ -113,10 +113,11 @@ def _checked(request: Request) -> StageTask:
         if task_named(name).name() not in steps:
             needed = ", ".join(dict.fromkeys(steps))
             raise ConfigError(f"--force {name}: {request.task} does not need it; it needs {needed}")
-    for step in tree(root_task):
-        step.demand(json.loads(step.experiment))
     scheduler_arguments(request.scheduler)
     preflight.check(root_task, request.experiment.compute.minimum_free_disk_mb, request.forced)
+    for step in tree(root_task):
+        if not step.artifact.exists():
+            step.demand(json.loads(step.experiment))
     return root_task
 
 

@@ -6,9 +6,13 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from ebm_tf.config import Experiment
+from ebm_tf import demands
+from ebm_tf.baselines.plan import plan
+from ebm_tf.config import Experiment, Model
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
+from ebm_tf.models.summary import summarise
+from pipelines.knowledge import images_of, labels_known
 from pipelines.stage_task import Inputs, StageTask
 
 ACCELERATOR = {"accelerator": 1}
@@ -28,6 +32,12 @@ class TrainFeatureExtractor(StageTask):
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
 
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Images of two classes at least."""
+        if images := images_of(experiment["dataset"]):
+            demands.classes_to_tell_apart(experiment["dataset"]["name"], images.classes)
+
 
 class TrainEBM(StageTask):
     """Trains the energy-based model."""
@@ -46,6 +56,12 @@ class TrainEBM(StageTask):
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
 
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """A network that can be built for these images."""
+        if images := images_of(experiment["dataset"]):
+            summarise(Model(**experiment["model"]), images.shape, images.classes)
+
 
 class TrainSNGAN(StageTask):
     """Trains the baseline, a GAN with spectral normalisation (S A.2)."""
@@ -53,6 +69,12 @@ class TrainSNGAN(StageTask):
     SETTINGS = ("seed", "sngan")
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Images of a size that there are networks for."""
+        if images := images_of(experiment["dataset"]):
+            plan(images.shape, experiment["sngan"]["width"])
 
 
 class ShowAugmentations(StageTask):
@@ -86,8 +108,15 @@ class GenerateSamples(StageTask):
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
         """The images and the model that is sampled."""
-        trained = TrainSNGAN if experiment["sampling"]["source"] == "sngan" else TrainEBM
+        trained: type[StageTask] = TrainSNGAN if experiment["sampling"]["source"] == "sngan" else TrainEBM
         return {**super().inputs_of(experiment), trained.name(): (trained, experiment, "")}
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Labels that the model knows."""
+        sampling, images = experiment["sampling"], images_of(experiment["dataset"])
+        if images and sampling["source"] == "ebm":
+            demands.wanted_labels(tuple(sampling["labels"]), labels_known(experiment, images))
 
 
 class RetrieveNeighbours(StageTask):
@@ -142,6 +171,15 @@ class EvaluateOOD(StageTask):
             )
         return inputs
 
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Images of one shape."""
+        own = images_of(experiment["dataset"])
+        for name, (_, other, dataset) in cls.inputs_of(experiment).items():
+            images = images_of(other["dataset"])
+            if own and images and name.startswith("PrepareDataset "):
+                demands.images_of_one_shape(dataset, images.shape, own.shape)
+
 
 class ComposeModels(StageTask):
     """Draws samples of several energies put together by and, or, not."""
@@ -152,13 +190,20 @@ class ComposeModels(StageTask):
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
-        """Two energies at least."""
+        """Two energies at least, of images of one shape, with labels that their models know."""
         members = experiment["compose"]["members"]
         if len(members) < 2:
             raise ConfigError(
                 f"compose.members has {len(members)} of the at least 2 energies that are put together; give for "
                 "example --set 'compose.members=[{label: 3}, {label: 5}]'"
             )
+        own, inputs = images_of(experiment["dataset"]), cls.inputs_of(experiment)
+        for number, member in enumerate(members, start=1):
+            _, other, _ = inputs[f"member {number}"]
+            images = images_of(other["dataset"])
+            if own and images:
+                classes = labels_known(other, images)
+                demands.member_fits(number, member["label"], classes, images.shape, own.shape)
 
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:

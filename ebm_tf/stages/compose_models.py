@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ebm_tf import config
+from ebm_tf import config, demands
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import ConfigError, EBMError
 from ebm_tf.evaluation.composition import Flags, Images, ink_classes, rate_of, succeeds
@@ -23,7 +23,7 @@ from ebm_tf.evaluation.ood import at_mid_level
 from ebm_tf.figures import save_rows
 from ebm_tf.langevin import Energy, chain_settings
 from ebm_tf.models.compose import chain_temperature, compose, of_label, shifted
-from ebm_tf.models.energy import EnergyModel, load_trained
+from ebm_tf.models.energy import load_trained
 from ebm_tf.sampling import Method, stream_chains, to_uint8, uniform_noise
 from ebm_tf.stages.context import Context
 
@@ -155,7 +155,7 @@ def _percent(rate: dict[str, float] | None) -> str:
 def _member(context: Context, number: int, wanted: config.Member, own: Store, network: keras.Model) -> Member:
     model = load_trained(context.inputs[f"member {number}"])
     store = Store(context.inputs[f"member {number} data"])
-    _check(number, wanted, model, own)
+    demands.member_fits(number, wanted.label, model.classes, model.image_shape, own.manifest.shape)
     label = wanted.label
     energy = model if label is None else of_label(model, label)
     level = _mean_energy(energy, _own_images(store, label), store.manifest.levels)
@@ -166,27 +166,6 @@ def _member(context: Context, number: int, wanted: config.Member, own: Store, ne
     )
     judge = None if label is None else _judge(label, store, own, network)
     return Member(name, shifted(energy, level), level, judge, weights_sha256(model))
-
-
-def _check(number: int, wanted: config.Member, model: EnergyModel, own: Store) -> None:
-    """ConfigError unless a member's label and images fit its model and this experiment."""
-    who = f"member {number} of compose.members"
-    if wanted.label is not None and not model.classes:
-        raise ConfigError(
-            f"{who} has label {wanted.label}, but its model is not conditional; leave the label out, or train it "
-            "with model.conditional=true"
-        )
-    if model.classes and (wanted.label is None or wanted.label >= model.classes):
-        received = "no label" if wanted.label is None else f"label {wanted.label}"
-        raise ConfigError(
-            f"{who} has {received}, but its model is conditional; give a label from 0 to {model.classes - 1}"
-        )
-    if tuple(model.image_shape) != own.manifest.shape:
-        shapes = ["x".join(map(str, shape)) for shape in (model.image_shape, own.manifest.shape)]
-        raise ConfigError(
-            f"{who} is a model of images of {shapes[0]}, this experiment's are {shapes[1]}; give members of one size "
-            "and colour"
-        )
 
 
 def _own_images(store: Store, label: int | None) -> Images:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import tensorflow as tf
 
+from ebm_tf import demands
 from ebm_tf.config import OOD
 from ebm_tf.datasets.store import Split, Store
-from ebm_tf.errors import ConfigError, EBMError
+from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.features import weights_sha256
 from ebm_tf.evaluation.ood import (
     GaussianPixels,
@@ -128,11 +129,7 @@ def _other_stores(context: Context, own: Store) -> dict[str, Store]:
     for number in range(1, len(context.section("ood").datasets) + 1):
         other = Store(context.inputs[f"PrepareDataset {number}"])
         name, shape, expected = other.manifest.dataset, other.manifest.shape, own.manifest.shape
-        if shape != expected:
-            raise ConfigError(
-                f"ood.datasets has {name} with images of {_sized(shape)}, but the model is of {_sized(expected)}; "
-                f"give that entry size={expected[0]} and colour={'grey' if expected[2] == 1 else 'rgb'}"
-            )
+        demands.images_of_one_shape(name, shape, expected)
         stores[name if name not in stores else f"{name} ({number})"] = other
     return stores
 
@@ -225,7 +222,3 @@ def _warnings(others: dict[str, Store], levels: int) -> list[str]:
         for name, other in others.items()
         if other.manifest.levels < levels
     ]
-
-
-def _sized(shape: tuple[int, int, int]) -> str:
-    return "x".join(map(str, shape))

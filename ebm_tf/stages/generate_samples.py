@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ebm_tf.config import Sampling
 from ebm_tf.datasets.store import Manifest, Store
+from ebm_tf.demands import wanted_labels
 from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.figures import save_film, save_grid, save_rows
 from ebm_tf.models.energy import EnergyModel, load_energy_model
@@ -31,7 +32,7 @@ from ebm_tf.sampling import (
     to_uint8,
     uniform_noise,
 )
-from ebm_tf.sampling_settings import describe_chain, method_of, wanted_labels
+from ebm_tf.sampling_settings import describe_chain, method_of
 from ebm_tf.stages.context import Context
 
 TITLES = {"fresh": "EBM, fresh chains from noise", "buffer": "EBM, chains from the buffer"}
@@ -79,7 +80,7 @@ def _from_chains(context: Context) -> None:
 
 def _plans(context: Context, model: EnergyModel, manifest: Manifest) -> dict[str, Plan]:
     settings, seed = context.section("sampling"), context.section("seed")
-    wanted = wanted_labels(settings.labels, model.classes)
+    wanted = np.asarray(wanted_labels(settings.labels, model.classes), np.int32)
     langevin = context.section("langevin")
     fresh = method_of(settings, langevin, settings.steps)
     buffer = method_of(settings, langevin, settings.buffer_steps)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ebm_tf import demands
 from ebm_tf.datasets.store import Store
-from ebm_tf.errors import ConfigError, EBMError
+from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.features import save_classifier, train_classifier
 from ebm_tf.stages.context import Context
 
@@ -11,12 +12,7 @@ from ebm_tf.stages.context import Context
 def run(context: Context) -> None:
     settings, store = context.section("extractor"), Store(context.inputs["PrepareDataset"])
     classes = len(store.manifest.classes)
-    if classes < 2:
-        raise ConfigError(
-            f"the feature extractor is a classifier and needs two classes or more; {store.manifest.dataset} has "
-            f"{classes or 'no labels'}. Run a task without it (TrainEBM, GenerateSamples, RetrieveNeighbours, "
-            "ExportModel), or give images with classes"
-        )
+    demands.classes_to_tell_apart(store.manifest.dataset, classes)
     train, test = ((store.images(split), store.labels(split)) for split in ("train", "test"))
     network, accuracy = train_classifier(train, test, classes, settings, settings.seed, context.progress)
     if accuracy < settings.minimum_accuracy:

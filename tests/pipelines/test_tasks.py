@@ -9,6 +9,7 @@ import pytest
 from ebm_tf.config import Experiment, leaves
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
+from pipelines.runner import Request, execute
 from pipelines.tasks import (
     TASKS,
     CompareModels,
@@ -151,3 +152,39 @@ def test_the_experiment_is_no_part_of_the_task_id() -> None:
 def test_an_unknown_task_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"unknown task 'evaluatefdi'; did you mean EvaluateFID.*TrainEBM"):
         task_named("evaluatefdi")
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "words"),
+    [
+        ("EvaluateFID", {"dataset": {"name": "lsun/bedroom", "size": 128}}, "lsun/bedroom has no labels"),
+        ("TrainEBM", {"model": {"architecture": "table2"}}, "the network halves its images 5 times"),
+        (
+            "TrainEBM",
+            {"dataset": {"name": "celeb_a_hq/128"}, "model": {"conditional": True}},
+            "model.conditional is true, but the data set has 0 classes",
+        ),
+        (
+            "GenerateSamples",
+            {"model": {"conditional": True}, "sampling": {"labels": [10]}},
+            "sampling.labels has 10, but the data set's classes are 0 to 9",
+        ),
+        ("TrainSNGAN", {"dataset": {"size": 9}}, "does not give images of 9x9"),
+        (
+            "EvaluateOOD",
+            {"ood": {"datasets": [{"name": "cifar10"}]}},
+            "give that entry size=8 and colour=grey",
+        ),
+        (
+            "ComposeModels",
+            {"model": {"conditional": True}, "compose": {"members": [{"label": 1}, {"label": 10}]}},
+            "member 2 of compose.members has label 10",
+        ),
+    ],
+)
+def test_what_cannot_work_is_known_before_anything_runs(
+    task: str, settings: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        execute(Request(task, Experiment(**settings), tmp_path / "root"))
+    assert not (tmp_path / "root").exists()

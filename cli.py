@@ -29,8 +29,13 @@ app = typer.Typer(
 data = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 messages = Console(stderr=True)
 
-TASK = typer.Option(..., "--task", "-t", help="Task to run, with all that it needs; `plan` lists them.")
-PLANNED_TASK = typer.Option("Report", "--task", "-t", help="Task to plan; Report stands on all others.")
+# As in pipelines/tasks.py, which takes too long to import for --help.
+TASK_NAMES = (
+    "PrepareDataset, ShowAugmentations, TrainFeatureExtractor, TrainEBM, TrainSNGAN, ReferenceStatistics, "
+    "GenerateSamples, RetrieveNeighbours, EvaluateFID, CompareModels, EvaluateOOD, ComposeModels, ExportModel, Report"
+)
+TASK = typer.Option(..., "--task", "-t", help=f"Task to run, with all that it needs: {TASK_NAMES}.")
+PLANNED_TASK = typer.Option("Report", "--task", "-t", help=f"Task to plan: {TASK_NAMES}.")
 CONFIG = typer.Option("digits", "--config", "-c", help="YAML file, or the name of a shipped config.")
 SET = typer.Option(
     [], "--set", "-s", metavar="KEY=VALUE", help="Change a setting: langevin.steps=60. Repeatable."
@@ -87,10 +92,12 @@ def plan(
         from ebm_tf.config_files import load_experiment
         from pipelines import inspect
         from pipelines.display import table
-        from pipelines.tasks import task_named
+        from pipelines.tasks import check, task_named
 
         root_task = task_named(task).of(load_experiment(config, settings), root)
-        rows = inspect.plan(root_task, [task_named(name).name() for name in force])
+        forced = [task_named(name).name() for name in force]
+        check(root_task, forced)
+        rows = inspect.plan(root_task, forced)
         if as_json:
             print_json(
                 {"status": "done", "exit_code": 0, "task": task, "tasks": [row._asdict() for row in rows]}

@@ -6,6 +6,7 @@ The ground floor: this module imports nothing of ours, and no TensorFlow. `confi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Optional, get_args, get_origin
 
 from pydantic import (
@@ -86,6 +87,14 @@ class Dataset(Section):
     limit: Optional[int] = Field(
         None, ge=2, description="Images used of each split, its first ones; by default all."
     )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_path_for_one_folder(cls, value: Any) -> Any:
+        """Absolute, so that a result is not taken for that of another folder of the same name elsewhere."""
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
+            return str(Path(str(value)).expanduser().absolute())
+        return value
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> Dataset:
@@ -314,6 +323,9 @@ class Sampling(Section):
         "ebm", description="Whose samples: the energy model's, or the SNGAN baseline's (S A.2)."
     )
     count: int = Field(1000, ge=2, le=10_000_000, description="Images of each kind (fresh, buffer).")
+    seed: Optional[int] = Field(
+        None, ge=0, lt=2**31, description="Of the samples; by default the experiment's. Another draws others."
+    )
     labels: tuple[int, ...] = Field(
         (), description="Classes that a conditional model draws, in turn; by default all of them."
     )
@@ -371,7 +383,11 @@ class SNGAN(Section):
 class Member(Section):
     """One energy of a composition: a trained model, or one class of a conditional one."""
 
-    config: Optional[str] = Field(None, description="Config whose model it is; by default this experiment's.")
+    config: Optional[str] = Field(
+        None,
+        description="Config whose model it is, beside this one or shipped; by default this experiment's. --set does "
+        "not reach it.",
+    )
     label: Optional[int] = Field(None, ge=0, description="Class of a conditional model.")
 
 
@@ -403,7 +419,7 @@ class OOD(Section):
     datasets: tuple[Dataset, ...] = Field(
         (),
         description="Other data sets (their test split), as a list of dataset sections; without size and "
-        "colour of their own they take those of the dataset section.",
+        "colour of their own they are brought to those of the data set.",
     )
     count: int = Field(10_000, ge=2, description="Images of each set, at most.")
     seed: int = Field(0, ge=0, lt=2**31, description="Of the synthetic images.")
@@ -526,6 +542,11 @@ def chain_of_samples(sampling: Sampling, langevin: Langevin) -> tuple[float, flo
     step_size = langevin.step_size if sampling.step_size is None else sampling.step_size
     noise_scale = langevin.noise_scale if sampling.noise_scale is None else sampling.noise_scale
     return step_size, noise_scale
+
+
+def seed_of_samples(sampling: Sampling, seed: int) -> int:
+    """The seed that samples are drawn with: their own, or else the experiment's."""
+    return seed if sampling.seed is None else sampling.seed
 
 
 def describe_settings() -> list[Setting]:

@@ -5,9 +5,11 @@ No TensorFlow here: the pipeline asks before anything has run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from ebm_tf.errors import ConfigError
+from ebm_tf.config import Langevin, Sampling, chain_of_samples
+from ebm_tf.errors import ConfigError, MissingInput
 
 Shape = Sequence[int]
 """Height, width, channels."""
@@ -25,6 +27,33 @@ def classes_to_tell_apart(dataset: str, classes: int) -> None:
             f"{classes or 'no labels'}. Run a task without it (TrainEBM, GenerateSamples, RetrieveNeighbours, "
             "ExportModel), or give images with classes"
         )
+
+
+def images_to_compare(counts: Mapping[str, int]) -> None:
+    """Refuse splits too small for a distance.
+
+    Args:
+        counts: images of each split.
+
+    Raises:
+        ConfigError: one of them has fewer than two.
+    """
+    for split, count in counts.items():
+        if count < 2:
+            raise ConfigError(
+                f"the {split} split has {count} image, and distances take 2 or more; give more images, or a larger "
+                "dataset.test_share"
+            )
+
+
+def folder_there(path: str | None) -> None:
+    """Refuse a data set whose folder is not there.
+
+    Raises:
+        MissingInput: dataset.path is no folder.
+    """
+    if path is not None and not Path(path).is_dir():
+        raise MissingInput(f"dataset.path is {path}, which is no folder; give the one that holds your files")
 
 
 def wanted_labels(labels: tuple[int, ...], classes: int) -> tuple[int, ...]:
@@ -46,6 +75,38 @@ def wanted_labels(labels: tuple[int, ...], classes: int) -> tuple[int, ...]:
             f"sampling.labels has {wrong[0]}, but the data set's classes are 0 to {classes - 1}; give some of these"
         )
     return tuple(labels or range(classes))
+
+
+def chains_can_be_drawn(sampling: Sampling, langevin: Langevin, augmented: bool) -> None:
+    """Refuse what the sampler cannot do.
+
+    Args:
+        augmented: whether the experiment has an augmentation.
+
+    Raises:
+        ConfigError: it was asked for.
+    """
+    every, mala = sampling.augment_every, sampling.sampler == "mala"
+    if mala and every is not None:
+        raise ConfigError(
+            f"sampling.augment_every is {every}, but mala draws from exp(-E / temperature), and augmented chains do "
+            "not; leave it out, or set sampling.sampler=langevin"
+        )
+    if every is not None and not augmented:
+        raise ConfigError(
+            f"sampling.augment_every is {every}, but no augmentation is on; set augmentation.crop_area, flip or "
+            "colour_strength, or leave it out"
+        )
+    if mala and sampling.temperature is None and chain_of_samples(sampling, langevin)[1] == 0:
+        raise ConfigError(
+            "sampling.sampler is mala, but with a noise_scale of 0 its temperature is 0; give "
+            "sampling.temperature or sampling.noise_scale above 0"
+        )
+    if not mala and sampling.temperature is not None:
+        raise ConfigError(
+            f"sampling.temperature is {sampling.temperature:g}, but the langevin sampler has none; set "
+            "sampling.sampler=mala, or leave it out"
+        )
 
 
 def member_fits(number: int, label: int | None, classes: int, shape: Shape, own: Shape) -> None:

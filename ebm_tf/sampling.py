@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf import mala
+from ebm_tf.errors import EBMError
 from ebm_tf.langevin import Chain, Energy, langevin, row_noise
 from ebm_tf.noise import uniform_rows
 from ebm_tf.replay import NO_LABEL
@@ -72,8 +73,13 @@ class Batch(NamedTuple):
 
 
 def chain_seed(seed: Any, use: Use, kind: Kind) -> tf.Tensor:
-    """The seed (int32 [2]) of one use of random numbers; `seed` is an int32 scalar."""
-    return tf.random.experimental.stateless_fold_in(tf.stack([seed, int(use)]), int(kind))
+    """The seed (int32 [2]) of one use of random numbers; `seed` is an int32 scalar.
+
+    Folding in leaves the number that is folded in as it is, and the number of a step is added to it later: hence the
+    split, without which one kind would meet the noise of another a step later.
+    """
+    of_use = tf.random.experimental.stateless_fold_in(tf.stack([seed, int(use)]), int(kind))
+    return tf.random.experimental.stateless_split(of_use, 1)[0]
 
 
 def uniform_noise(first: Any, count: Any, image_shape: Sequence[int], seed: Any) -> tf.Tensor:
@@ -255,6 +261,21 @@ class Runner:
     def _labels(self, row: int, count: int) -> tf.Tensor:
         chosen = np.full(count, NO_LABEL) if self.labels is None else self.labels[row : row + count]
         return tf.constant(chosen, tf.int32)
+
+
+def finite(images: np.ndarray, what: str) -> np.ndarray:
+    """The images, if all their pixels are numbers.
+
+    Raises:
+        EBMError: some are not.
+    """
+    broken = int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
+    if broken:
+        raise EBMError(
+            f"{broken} of {len(images)} {what} have pixels that are not numbers: their chains diverged; lower "
+            "sampling.step_size, set langevin.gradient_clip, or train the model again"
+        )
+    return images
 
 
 def to_uint8(images: np.ndarray, levels: int) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf.config import Langevin, Sampling, chain_of_samples
-from ebm_tf.errors import ConfigError
 from ebm_tf.langevin import chain_settings
 from ebm_tf.sampling import Method
 
@@ -19,8 +18,7 @@ FINE_TEMPERATURE = 1e-6  # energies near 1 are known to some 1e-7 in float32, an
 def method_of(settings: Sampling, langevin: Langevin, steps: int) -> Method:
     """How chains of `steps` steps move by the config; MALA makes no use of noise scale and annealing.
 
-    Raises:
-        ConfigError: what MALA cannot do was asked of it.
+    What `demands.chains_can_be_drawn` refuses is not asked again here.
     """
     step_size, noise_scale = chain_of_samples(settings, langevin)
     chain = chain_settings(
@@ -28,19 +26,9 @@ def method_of(settings: Sampling, langevin: Langevin, steps: int) -> Method:
     )
     if settings.sampler == "langevin":
         return Method(chain)
-    if settings.augment_every is not None:
-        raise ConfigError(
-            f"sampling.augment_every is {settings.augment_every}, but mala draws from exp(-E / temperature), and "
-            "augmented chains do not; leave it out, or set sampling.sampler=langevin"
-        )
     temperature = settings.temperature
     if temperature is None:
         temperature = noise_scale**2 / (2 * step_size)
-    if temperature == 0:
-        raise ConfigError(
-            "sampling.sampler is mala, but with a noise_scale of 0 its temperature is 0; give sampling.temperature "
-            "or sampling.noise_scale above 0"
-        )
     return Method(chain, tf.constant(temperature, tf.float32))
 
 
@@ -75,8 +63,8 @@ def _warnings(told: dict[str, Any], anneal: bool) -> list[str]:
     if told["steps"] and mean < LOW_ACCEPTANCE:
         said.append(
             f"mala accepted {mean:.2%} of its proposals at step size {told['step_size']:g} and temperature "
-            f"{temperature:g}: the chains have hardly moved, so Langevin chains with these settings are far from "
-            "samples of exp(-E / temperature); lower sampling.step_size or raise sampling.temperature"
+            f"{temperature:g}: the chains have hardly moved (a proposal that leaves [0, 1] in one pixel is refused "
+            "whole); lower sampling.step_size or raise sampling.temperature"
         )
     if temperature < FINE_TEMPERATURE:
         said.append(

@@ -27,6 +27,17 @@ def images_of(dataset: Mapping[str, Any]) -> Optional[Images]:
     return None if classes is None else Images(image_shape_of(section), classes)
 
 
+def as_the_own(dataset: Mapping[str, Any], own: Optional[Images]) -> dict[str, Any]:
+    """Another dataset section, brought to the size and colour of the experiment's images where it names none."""
+    if own is None:
+        return dict(dataset)
+    height, width, channels = own.shape
+    size = dataset["size"] or (height if height == width else None)
+    native = dataset["colour"] == "native"
+    colour = ("grey" if channels == 1 else "rgb") if native else dataset["colour"]
+    return {**dataset, "size": size, "colour": colour}
+
+
 def labels_known(experiment: Mapping[str, Any], images: Images) -> int:
     """How many labels the experiment's energy model takes."""
     return images.classes if Model(**experiment["model"]).conditional else 0

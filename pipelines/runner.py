@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from pipelines.journal import Journal
 from pipelines.lock import holder, locked
 from pipelines.scheduling import schedule, scheduler_arguments
 from pipelines.stage_task import StageTask
-from pipelines.tasks import task_named, tree
+from pipelines.tasks import all_tasks, check, task_named, tree
 
 STATUS_OF_EXIT_CODE = {0: "done", 2: "bad_config", 3: "failed", 4: "missing_input", 5: "busy"}
 Watch = Callable[[Journal], AbstractContextManager[Any]]
@@ -115,9 +114,8 @@ def _checked(request: Request) -> StageTask:
             raise ConfigError(f"--force {name}: {request.task} does not need it; it needs {needed}")
     scheduler_arguments(request.scheduler)
     preflight.check(root_task, request.experiment.compute.minimum_free_disk_mb, request.forced)
-    for step in tree(root_task):
-        if not step.artifact.exists():
-            step.demand(json.loads(step.experiment))
+    check(root_task, request.forced)
+    all_tasks(request.experiment, request.root)  # links are made to all of them, at the end
     return root_task
 
 

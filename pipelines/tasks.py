@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from ebm_tf import demands
 from ebm_tf.baselines.plan import plan
-from ebm_tf.config import Experiment, Model
+from ebm_tf.config import Augmentation, Experiment, Langevin, Model, Sampling
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
 from ebm_tf.models.summary import summarise
-from pipelines.knowledge import images_of, labels_known
+from pipelines.knowledge import as_the_own, images_of, labels_known
 from pipelines.stage_task import Inputs, StageTask
 
 ACCELERATOR = {"accelerator": 1}
@@ -23,6 +25,12 @@ class PrepareDataset(StageTask):
     """Reads the data set and writes the uint8 images that every later task streams."""
 
     SETTINGS = ("dataset",)
+    priority = 1  # so that what is missing is known before anything is trained
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """The user's folder, where one is named."""
+        demands.folder_there(experiment["dataset"]["path"])
 
 
 class TrainFeatureExtractor(StageTask):
@@ -101,7 +109,11 @@ class GenerateSamples(StageTask):
     def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
         """Those of the model that is sampled."""
         if experiment["sampling"]["source"] == "sngan":
-            return ("seed", "sngan", "sampling.source", "sampling.count", "sampling.batch_size")
+            return (
+                "seed",
+                "sngan",
+                *(f"sampling.{key}" for key in ("source", "seed", "count", "batch_size")),
+            )
         augmented = ("augmentation",) if experiment["sampling"]["augment_every"] else ()
         return ("seed", "model", "langevin", "sampling", *augmented)
 
@@ -113,10 +125,14 @@ class GenerateSamples(StageTask):
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
-        """Labels that the model knows."""
-        sampling, images = experiment["sampling"], images_of(experiment["dataset"])
-        if images and sampling["source"] == "ebm":
-            demands.wanted_labels(tuple(sampling["labels"]), labels_known(experiment, images))
+        """Labels that the model knows, and a sampler that can do what is asked of it."""
+        sampling, images = Sampling(**experiment["sampling"]), images_of(experiment["dataset"])
+        if sampling.source == "sngan":
+            return
+        augmented = Augmentation(**experiment["augmentation"]).active
+        demands.chains_can_be_drawn(sampling, Langevin(**experiment["langevin"]), augmented)
+        if images:
+            demands.wanted_labels(sampling.labels, labels_known(experiment, images))
 
 
 class RetrieveNeighbours(StageTask):
@@ -160,14 +176,15 @@ class EvaluateOOD(StageTask):
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
         """The model and the other data sets; where these say nothing of size and colour, as the experiment's own."""
-        inputs, own = super().inputs_of(experiment), experiment["dataset"]
+        inputs, own = super().inputs_of(experiment), images_of(experiment["dataset"])
+        names: list[str] = []
         for number, dataset in enumerate(experiment["ood"]["datasets"], start=1):
-            colour = own["colour"] if dataset["colour"] == "native" else dataset["colour"]
-            other = {**dataset, "size": dataset["size"] or own["size"], "colour": colour}
+            names.append(dataset["name"])
+            again = names.count(dataset["name"])
             inputs[f"PrepareDataset {number}"] = (
                 PrepareDataset,
-                {**experiment, "dataset": other},
-                dataset["name"],
+                {**experiment, "dataset": as_the_own(dataset, own)},
+                dataset["name"] if again == 1 else f"{dataset['name']} {again}",
             )
         return inputs
 
@@ -184,13 +201,24 @@ class EvaluateOOD(StageTask):
 class ComposeModels(StageTask):
     """Draws samples of several energies put together by and, or, not."""
 
-    SETTINGS = ("seed", "langevin", "sampling", "compose")
+    SETTINGS = (
+        "seed",
+        "langevin",
+        *(f"sampling.{key}" for key in ("seed", "steps", "step_size", "noise_scale", "batch_size")),
+        "compose",
+    )
     UPSTREAM = (PrepareDataset, TrainFeatureExtractor)
     resources = ACCELERATOR
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
-        """Two energies at least, of images of one shape, with labels that their models know."""
+        """Two energies at least, of images of one shape, with labels that their models know; Langevin chains."""
+        sampling = Sampling(**experiment["sampling"])
+        if sampling.sampler != "langevin" or sampling.augment_every is not None:
+            raise ConfigError(
+                f"compositions are drawn by plain langevin chains; received sampling.sampler={sampling.sampler} and "
+                f"sampling.augment_every={sampling.augment_every}, leave both out"
+            )
         members = experiment["compose"]["members"]
         if len(members) < 2:
             raise ConfigError(
@@ -213,7 +241,7 @@ class ComposeModels(StageTask):
             other, variant = experiment, ""
             if member["config"]:
                 other = load_experiment(member["config"]).model_dump(mode="json")
-                other, variant = {**other, "compute": experiment["compute"]}, other["name"]
+                other, variant = {**other, "compute": experiment["compute"]}, Path(member["config"]).stem
             inputs[f"member {number}"] = (TrainEBM, other, variant)
             inputs[f"member {number} data"] = (PrepareDataset, other, variant)
         return inputs
@@ -239,6 +267,15 @@ class Report(StageTask):
         EvaluateFID,
         ExportModel,
     )
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """The energy model's samples: the page is about it."""
+        if experiment["sampling"]["source"] != "ebm":
+            raise ConfigError(
+                f"the report is of the energy model, and sampling.source is {experiment['sampling']['source']}; use "
+                "EvaluateFID or CompareModels for it"
+            )
 
 
 TASKS: dict[str, type[StageTask]] = {
@@ -275,6 +312,20 @@ def task_named(name: str) -> type[StageTask]:
     nearest = next((known for known in TASKS if [known.lower()] == close), None)
     hint = f"did you mean {nearest}? " if nearest else ""
     raise ConfigError(f"unknown task {name!r}; {hint}Tasks: {', '.join(TASKS)}")
+
+
+def check(root_task: StageTask, forced: Collection[str] = ()) -> None:
+    """Refuse an experiment of which some task that would run can make nothing.
+
+    Args:
+        forced: names of tasks that run although their artifacts are there.
+
+    Raises:
+        ConfigError, MissingInput: the text says what and why.
+    """
+    for step in tree(root_task):
+        if step.name() in forced or step.artifact.rebuild_wanted or not step.artifact.exists():
+            step.demand(json.loads(step.experiment))
 
 
 def tree(root_task: StageTask) -> list[StageTask]:

@@ -3,7 +3,8 @@
 import pytest
 
 from ebm_tf import demands
-from ebm_tf.errors import ConfigError
+from ebm_tf.config import Langevin, Sampling
+from ebm_tf.errors import ConfigError, MissingInput
 
 
 @pytest.mark.parametrize(("classes", "has"), [(0, "mine has no labels"), (1, "mine has 1")])
@@ -52,3 +53,36 @@ def test_another_data_set_has_the_model_s_shape():
         match="with images of 8x8x3, but the model is of 8x8x1; give that entry size=8 and colour=grey",
     ):
         demands.images_of_one_shape("other", COLOUR, GREY)
+
+
+def test_a_split_of_one_image_is_refused():
+    demands.images_to_compare({"train": 2, "test": 2})
+    with pytest.raises(ConfigError, match="the test split has 1 image, and distances take 2 or more"):
+        demands.images_to_compare({"train": 29, "test": 1})
+
+
+def test_a_folder_has_to_be_there(tmp_path):
+    demands.folder_there(None)
+    demands.folder_there(str(tmp_path))
+    with pytest.raises(MissingInput, match=r"dataset.path is .*nowhere, which is no folder"):
+        demands.folder_there(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "augmented", "words"),
+    [
+        ({"sampler": "mala", "augment_every": 2}, True, "mala draws from exp"),
+        ({"augment_every": 2}, False, "no augmentation is on"),
+        ({"sampler": "mala", "noise_scale": 0.0}, False, "its temperature is 0"),
+        ({"temperature": 0.1}, False, "the langevin sampler has none"),
+    ],
+)
+def test_a_sampler_is_not_asked_for_what_it_cannot_do(sampling, augmented, words):
+    with pytest.raises(ConfigError, match=words):
+        demands.chains_can_be_drawn(Sampling(**sampling), Langevin(), augmented)
+
+
+def test_samplers_that_can_are_let_pass():
+    demands.chains_can_be_drawn(Sampling(augment_every=2), Langevin(), True)
+    demands.chains_can_be_drawn(Sampling(sampler="mala"), Langevin(), False)
+    demands.chains_can_be_drawn(Sampling(sampler="mala", noise_scale=0.0, temperature=1.0), Langevin(), False)

@@ -95,6 +95,7 @@ def test_the_report_stands_alone(reported):
         file.write_bytes(base64.b64decode(picture))
         with Image.open(file) as image:
             image.verify()
+    assert "count: 120" in page, "settings of all tasks, also where one task names but a part of a section"
     for words in ("Fréchet distance", "langevin", "real test images", "TrainEBM", "tensorflow 2.15"):
         assert words in page
 

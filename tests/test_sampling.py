@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ebm_tf import sampling
+from ebm_tf.errors import EBMError
 from ebm_tf.langevin import chain_settings
 from ebm_tf.models.architectures import ARCHITECTURES
 from ebm_tf.models.energy import EnergyModel
@@ -16,8 +17,10 @@ from ebm_tf.sampling import (
     Method,
     Rounds,
     Use,
+    chain_noise,
     chain_seed,
     film,
+    finite,
     run_chains,
     stream_chains,
     to_uint8,
@@ -84,6 +87,23 @@ def test_every_use_of_a_seed_has_numbers_of_its_own():
         tuple(chain_seed(s, use, kind).numpy()) for s in (0, 1, 2**31 - 1) for use in Use for kind in Kind
     }
     assert len(seeds) == 3 * len(Use) * len(Kind)
+
+
+def test_images_that_are_no_numbers_are_refused():
+    images = np.zeros((3, 2, 2, 1), np.float32)
+    assert finite(images, "samples") is images
+    images[1, 0, 0, 0] = np.nan
+    with pytest.raises(EBMError, match="1 of 3 samples have pixels that are not numbers"):
+        finite(images, "samples")
+
+
+def test_no_kind_meets_the_noise_of_another_at_any_step():
+    """The number of a step is added to a seed: seeds that lie side by side would share their noise, shifted."""
+    steps = range(6)
+    drawn = {
+        chain_noise(0, 1, SHAPE, 3, kind)(tf.constant(k)).numpy().tobytes() for kind in Kind for k in steps
+    }
+    assert len(drawn) == len(Kind) * len(steps)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])

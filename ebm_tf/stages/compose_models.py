@@ -12,25 +12,21 @@ from typing import Any, NamedTuple, Optional
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ebm_tf import config, demands
 from ebm_tf.datasets.store import Store
-from ebm_tf.errors import ConfigError, EBMError
 from ebm_tf.evaluation.composition import Flags, Images, ink_classes, rate_of, succeeds
 from ebm_tf.evaluation.features import extract, load_classifier, weights_sha256
-from ebm_tf.evaluation.ood import at_mid_level
+from ebm_tf.evaluation.levels import level_of
 from ebm_tf.figures import save_rows
 from ebm_tf.langevin import Energy, chain_settings
 from ebm_tf.models.compose import chain_temperature, compose, of_label, shifted
 from ebm_tf.models.energy import load_trained
-from ebm_tf.sampling import Method, stream_chains, to_uint8, uniform_noise
+from ebm_tf.sampling import Method, finite, stream_chains, to_uint8, uniform_noise
 from ebm_tf.stages.context import Context
 
 INK = "digits_stroke"
 """The data set whose labels say how much ink an image has."""
-LEVEL_IMAGES = 1000
-"""Training images, at most, whose mean energy is a member's level."""
 SHOWN, COMPOSED_ROWS = 20, 4
 """Samples in a row of the picture, and rows of the composition."""
 
@@ -127,8 +123,8 @@ def summary(metrics: dict[str, Any]) -> str:
     ]
     if metrics["operation"] == "or":
         lines.append(
-            f"Temperature {protocol['temperature']:.4g}; the members' energies were brought to one level by taking "
-            f"away {', '.join(format(level, '.4g') for level in protocol['levels'])}."
+            f"Temperature {protocol['temperature']:.4g}; to bring the members to one level, the mean energy of their "
+            f"training images is taken away: {', '.join(format(level, '.4g') for level in protocol['levels'])}."
         )
     return "\n".join(lines) + "\n"
 
@@ -158,7 +154,7 @@ def _member(context: Context, number: int, wanted: config.Member, own: Store, ne
     demands.member_fits(number, wanted.label, model.classes, model.image_shape, own.manifest.shape)
     label = wanted.label
     energy = model if label is None else of_label(model, label)
-    level = _mean_energy(energy, _own_images(store, label), store.manifest.levels)
+    level = level_of(energy, store, label)
     name = (
         store.manifest.dataset
         if label is None
@@ -166,29 +162,6 @@ def _member(context: Context, number: int, wanted: config.Member, own: Store, ne
     )
     judge = None if label is None else _judge(label, store, own, network)
     return Member(name, shifted(energy, level), level, judge, weights_sha256(model))
-
-
-def _own_images(store: Store, label: int | None) -> Images:
-    """The first training images that a member learned, those of its label.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    images, labels = store.images("train"), store.labels("train")
-    learned = np.arange(len(images)) if label is None else np.flatnonzero(labels == label)
-    images = np.asarray(images[learned[:LEVEL_IMAGES]])
-    if len(images) == 0:
-        raise ConfigError(
-            f"no training image of {store.manifest.dataset} has label {label}; give the label of a class that the "
-            "member was trained on"
-        )
-    return images
-
-
-def _mean_energy(energy: Energy, images: Images, levels: int) -> float:
-    batches = (images[first : first + 250] for first in range(0, len(images), 250))
-    energies = [energy(tf.constant(at_mid_level(batch, levels))).numpy() for batch in batches]
-    return float(np.concatenate(energies).mean())
 
 
 def _judge(label: int, store: Store, own: Store, network: keras.Model) -> Judge | None:
@@ -203,7 +176,8 @@ def _judge(label: int, store: Store, own: Store, network: keras.Model) -> Judge 
 
 def _draw(context: Context, rows: Sequence[Row], own: Store) -> list[Images]:
     """Samples of each row, uint8 [count, H, W, C], by chains of the same starts and noise."""
-    settings, seed, shape = context.section("compose"), context.section("seed"), own.manifest.shape
+    settings, shape = context.section("compose"), own.manifest.shape
+    seed = config.seed_of_samples(context.section("sampling"), context.section("seed"))
     chain, batch_size = _chain(context), context.section("sampling").batch_size
     samples = []
     for number, row in enumerate(rows):
@@ -221,14 +195,15 @@ def _draw(context: Context, rows: Sequence[Row], own: Store) -> list[Images]:
             batch_size,
             report,
         )
-        samples.append(np.concatenate([_pixels(batch.images, row.name, own) for batch in batches]))
+        samples.append(
+            np.concatenate(
+                [
+                    to_uint8(finite(batch.images, f"samples of {row.name}"), own.manifest.levels)
+                    for batch in batches
+                ]
+            )
+        )
     return samples
-
-
-def _pixels(ends: np.ndarray, name: str, own: Store) -> Images:
-    if not np.isfinite(ends).all():
-        raise EBMError(f"chains of {name} came out as no numbers; lower sampling.step_size")
-    return to_uint8(ends, own.manifest.levels)
 
 
 def _chain(context: Context) -> dict[str, Any]:
@@ -250,7 +225,11 @@ def _protocol(
     settings, chain = context.section("compose"), _chain(context)
     numbers = range(1, len(members) + 1)
     return {
-        "chain": {**chain, "step_scale": step_scale, "seed": context.section("seed")},
+        "chain": {
+            **chain,
+            "step_scale": step_scale,
+            "seed": config.seed_of_samples(context.section("sampling"), context.section("seed")),
+        },
         "chain_temperature": chain_temperature(chain["step_size"], chain["noise_scale"]),
         "temperature": settings.temperature,
         "weight": settings.weight,

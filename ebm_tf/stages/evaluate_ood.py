@@ -7,6 +7,7 @@ quantised to the levels of the data set and stand at mid level, so that nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -17,6 +18,7 @@ from ebm_tf.config import OOD
 from ebm_tf.datasets.store import Split, Store
 from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.features import weights_sha256
+from ebm_tf.evaluation.levels import level_of
 from ebm_tf.evaluation.ood import (
     GaussianPixels,
     Images,
@@ -27,7 +29,7 @@ from ebm_tf.evaluation.ood import (
 )
 from ebm_tf.figures import save_histograms
 from ebm_tf.langevin import Energy
-from ebm_tf.models.compose import of_any_label
+from ebm_tf.models.compose import of_any_label, of_label
 from ebm_tf.models.energy import EnergyModel, load_trained
 from ebm_tf.stages.context import Context
 
@@ -58,7 +60,8 @@ def run(context: Context) -> None:
     settings, store = context.section("ood"), Store(context.inputs["PrepareDataset"])
     others = _other_stores(context, store)
     model, levels = load_trained(context.inputs["TrainEBM"]), store.manifest.levels
-    energy, gaussian = _compiled(model), _gaussian(store, settings.seed)
+    label_levels = _label_levels(model, store)
+    energy, gaussian = _compiled(model, label_levels), _gaussian(store, settings.seed)
     sets, scored = _sets(settings, store, others), {}
     for number, (name, images) in enumerate(sets.items()):
 
@@ -68,7 +71,8 @@ def run(context: Context) -> None:
         scored[name] = _score(energy, gaussian, images(), levels, report)
         _check(scored[name].energies, TITLES.get(name, name))
     protocol = {
-        "score": "-E(x), by the label that fits best" if model.classes else "-E(x)",
+        "score": "-E(x), by the label that fits best, all labels at one level" if model.classes else "-E(x)",
+        "label_levels": label_levels,
         "positives": TITLES["test"],
         "weights": {"which": "average (EMA)", "sha256": weights_sha256(model)},
         "pixels": f"quantised to {levels} levels, at mid level",
@@ -126,10 +130,10 @@ def summary(metrics: dict[str, Any]) -> str:
 def _other_stores(context: Context, own: Store) -> dict[str, Store]:
     """The other data sets by title, in the order of `ood.datasets`."""
     stores: dict[str, Store] = {}
-    for number in range(1, len(context.section("ood").datasets) + 1):
+    for number, entry in enumerate(context.section("ood").datasets, start=1):
         other = Store(context.inputs[f"PrepareDataset {number}"])
-        name, shape, expected = other.manifest.dataset, other.manifest.shape, own.manifest.shape
-        demands.images_of_one_shape(name, shape, expected)
+        demands.images_of_one_shape(entry.name, other.manifest.shape, own.manifest.shape)
+        name = f"{entry.name} {Path(entry.path).name}" if entry.path else entry.name
         stores[name if name not in stores else f"{name} ({number})"] = other
     return stores
 
@@ -160,8 +164,14 @@ def chosen(images: Images, count: int, seed: int) -> Images:
     return np.asarray(images[np.sort(random.choice(len(images), count, replace=False))])
 
 
-def _compiled(model: EnergyModel) -> Energy:
-    of_images = of_any_label(model) if model.classes else model
+def _label_levels(model: EnergyModel, store: Store) -> dict[int, float]:
+    """Mean energy of the training images of each label that a conditional model has learned; else nothing."""
+    learned = np.unique(store.labels("train")) if model.classes else []
+    return {int(label): level_of(of_label(model, int(label)), store, int(label)) for label in learned}
+
+
+def _compiled(model: EnergyModel, label_levels: dict[int, float]) -> Energy:
+    of_images = of_any_label(model, label_levels) if label_levels else model
 
     @tf.function(reduce_retracing=True)
     def energy(images: tf.Tensor) -> tf.Tensor:

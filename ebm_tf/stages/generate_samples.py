@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import tensorflow as tf
 
-from ebm_tf.config import Sampling
+from ebm_tf.config import Sampling, seed_of_samples
 from ebm_tf.datasets.store import Manifest, Store
-from ebm_tf.demands import wanted_labels
-from ebm_tf.errors import ConfigError, EBMError, MissingInput
+from ebm_tf.demands import chains_can_be_drawn, wanted_labels
+from ebm_tf.errors import EBMError, MissingInput
 from ebm_tf.figures import save_film, save_grid, save_rows
 from ebm_tf.models.energy import EnergyModel, load_energy_model
 from ebm_tf.replay import dequantise
@@ -28,6 +28,7 @@ from ebm_tf.sampling import (
     Use,
     chain_seed,
     film,
+    finite,
     stream_chains,
     to_uint8,
     uniform_noise,
@@ -56,7 +57,8 @@ def run(context: Context) -> None:
 
 
 def _from_chains(context: Context) -> None:
-    settings, seed = context.section("sampling"), context.section("seed")
+    settings = context.section("sampling")
+    seed = seed_of_samples(settings, context.section("seed"))
     manifest = Store(context.inputs["PrepareDataset"]).manifest
     weights = context.inputs["TrainEBM"] / "average.weights.h5"
     model = load_energy_model(context.section("model"), manifest.shape, weights, len(manifest.classes))
@@ -79,9 +81,12 @@ def _from_chains(context: Context) -> None:
 
 
 def _plans(context: Context, model: EnergyModel, manifest: Manifest) -> dict[str, Plan]:
-    settings, seed = context.section("sampling"), context.section("seed")
-    wanted = np.asarray(wanted_labels(settings.labels, model.classes), np.int32)
+    settings = context.section("sampling")
+    seed = seed_of_samples(settings, context.section("seed"))
     langevin = context.section("langevin")
+    augmented = settings.augment_every is not None and context.section("augmentation").active
+    chains_can_be_drawn(settings, langevin, augmented)
+    wanted = np.asarray(wanted_labels(settings.labels, model.classes), np.int32)
     fresh = method_of(settings, langevin, settings.steps)
     buffer = method_of(settings, langevin, settings.buffer_steps)
     if settings.augment_every is not None:
@@ -132,13 +137,7 @@ def _choose(stored: int, count: int, seed: int) -> np.ndarray:
 def _rounds(context: Context, every: int, manifest: Manifest) -> Rounds:
     from ebm_tf.augment import Augmenter
 
-    settings = context.section("augmentation")
-    if not settings.active:
-        raise ConfigError(
-            f"sampling.augment_every is {every}, but no augmentation is on; set augmentation.crop_area, flip or "
-            "colour_strength, or leave it out"
-        )
-    return Rounds(every, Augmenter(settings, manifest.shape))
+    return Rounds(every, Augmenter(context.section("augmentation"), manifest.shape))
 
 
 def _draw(
@@ -160,7 +159,7 @@ def _draw(
     )
     for batch in batches:
         rows = slice(batch.first, batch.first + len(batch.images))
-        images[rows] = to_uint8(batch.images, manifest.levels)
+        images[rows] = to_uint8(finite(batch.images, "samples"), manifest.levels)
         if acceptance is not None:
             acceptance[rows] = batch.acceptance
     return images, acceptance
@@ -169,7 +168,8 @@ def _draw(
 def _from_baseline(context: Context) -> None:
     from ebm_tf.baselines.sngan import generate, load_generator
 
-    settings, seed = context.section("sampling"), context.section("seed")
+    settings = context.section("sampling")
+    seed = seed_of_samples(settings, context.section("seed"))
     manifest = Store(context.inputs["PrepareDataset"]).manifest
     folder = context.inputs["TrainSNGAN"]
     generator = load_generator(context.section("sngan"), manifest.shape, folder)
@@ -178,7 +178,7 @@ def _from_baseline(context: Context) -> None:
         context.progress(done, total, "images of the baseline")
 
     drawn = generate(generator, settings.count, seed, settings.batch_size, report)
-    kinds = {"fresh": _write(context, "fresh", "SNGAN", to_uint8(drawn, manifest.levels))}
+    kinds = {"fresh": _write(context, "fresh", "SNGAN", to_uint8(finite(drawn, "samples"), manifest.levels))}
     weights = context.read_json("TrainSNGAN", "sngan.json")["weights"]
     context.write_json("samples.json", {"weights": weights, "kinds": kinds})
 
@@ -202,11 +202,12 @@ def _write(
 
 
 def _write_film(context: Context, model: EnergyModel, plan: Plan, manifest: Manifest) -> None:
-    settings, seed = context.section("sampling"), context.section("seed")
+    settings = context.section("sampling")
+    seed = seed_of_samples(settings, context.section("seed"))
     count = min(settings.film_chains, settings.count)
     labels = None if plan.labels is None else plan.labels[:count]
     strip = film(model, np.asarray(plan.starts(0, count)), plan.method, seed, settings.film_frames, labels)
-    save_film(to_uint8(strip, manifest.levels), context.out / "film.png")
+    save_film(to_uint8(finite(strip, "pictures of chains"), manifest.levels), context.out / "film.png")
 
 
 def _write_classes(context: Context, manifest: Manifest) -> None:

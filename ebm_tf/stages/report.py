@@ -61,5 +61,7 @@ def _config(records: dict[str, Any]) -> dict[str, Any]:
     """The settings that went into the artifacts, put together from their slices."""
     settings: dict[str, Any] = {}
     for record in records.values():
-        settings.update(record["settings"])
+        for section, values in record["settings"].items():
+            known = settings.get(section, {})
+            settings[section] = {**known, **values} if isinstance(values, dict) else values
     return settings

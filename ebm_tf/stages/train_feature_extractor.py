@@ -13,6 +13,7 @@ def run(context: Context) -> None:
     settings, store = context.section("extractor"), Store(context.inputs["PrepareDataset"])
     classes = len(store.manifest.classes)
     demands.classes_to_tell_apart(store.manifest.dataset, classes)
+    demands.images_to_compare(store.manifest.counts)
     train, test = ((store.images(split), store.labels(split)) for split in ("train", "test"))
     network, accuracy = train_classifier(train, test, classes, settings, settings.seed, context.progress)
     if accuracy < settings.minimum_accuracy:

@@ -36,26 +36,32 @@ class Seeds(NamedTuple):
     add: tf.Tensor
 
 
+class Drawn(NamedTuple):
+    """What a step draws from the buffer: chain starts, b_j [N, H, W, C], and how full the buffer was (int32)."""
+
+    start: Chains
+    others: tf.Tensor
+    fill: tf.Tensor
+
+
 class Waiting(tf.Module):
-    """The next step's chain starts and b_j, drawn and augmented ahead. Part of a checkpoint."""
+    """The next step's draw, made and augmented ahead. Part of a checkpoint."""
 
     def __init__(self, chains: int, others: int, image_shape: tuple[int, int, int]) -> None:
         super().__init__(name="waiting")
+        images = tf.zeros([chains, *image_shape])
+        start = Chains(images, tf.fill([chains], NO_LABEL), tf.zeros([chains], tf.int32))
+        empty = Drawn(start, tf.zeros([others, *image_shape]), tf.constant(0))
         with tf.device("/CPU:0"):
-            self.start = Chains(
-                tf.Variable(tf.zeros([chains, *image_shape]), trainable=False),
-                tf.Variable(tf.fill([chains], NO_LABEL), trainable=False),
-                tf.Variable(tf.zeros([chains], tf.int32), trainable=False),
-            )
-            self.others = tf.Variable(tf.zeros([others, *image_shape]), trainable=False)
+            self.drawn = tf.nest.map_structure(lambda value: tf.Variable(value, trainable=False), empty)
 
-    def take(self) -> tuple[Chains, tf.Tensor]:
+    def take(self) -> Drawn:
         """What `put` was given last."""
-        return Chains(*map(tf.identity, self.start)), tf.identity(self.others)
+        return tf.nest.map_structure(tf.identity, self.drawn)
 
-    def put(self, start: Chains, others: tf.Tensor) -> None:
-        """Keep these for the next step."""
-        for variable, value in zip((*self.start, self.others), (*start, others)):
+    def put(self, drawn: Drawn) -> None:
+        """Keep this for the next step."""
+        for variable, value in zip(tf.nest.flatten(self.drawn), tf.nest.flatten(drawn)):
             variable.assign(value)
 
 
@@ -139,12 +145,12 @@ class Trainer:
             The samples x- [batch, H, W, C] in [0, 1], and the measurements, means over the global batch.
         """
         seeds = _seeds(self.seed, number, attempt)
-        start, others = self._starts(number, attempt, labels)
+        start, others, fill = self._drawn(number, attempt, labels)
         share = Share(
             dequantise(real, seeds.real, self.levels),
             start.images,
             others,
-            self.buffer.fill >= self.loss_settings.entropy_minimum_fill,
+            fill >= self.loss_settings.entropy_minimum_fill,
             labels if self.classes else None,
             start.labels if self.classes else None,
         )
@@ -164,29 +170,32 @@ class Trainer:
         measurements["learning_rate"] = learning_rate
         return samples, measurements
 
-    def _starts(self, number: tf.Tensor, attempt: tf.Tensor, labels: tf.Tensor) -> tuple[Chains, tf.Tensor]:
-        """Where the step's chains begin, and the b_j of L_ent.
+    def _drawn(self, number: tf.Tensor, attempt: tf.Tensor, labels: tf.Tensor) -> Drawn:
+        """What the step draws from the buffer.
 
-        Augmentation takes its time. So the starts of the next step are drawn and augmented beside this step's
-        chains, from the buffer as it is now: what this step adds can be drawn from the step after next on.
+        Augmentation takes its time. So the next step's draw is made and augmented beside this step's chains, from the
+        buffer as it is now: what this step adds can be drawn from the step after next on. The first step after a
+        roll-back takes the draw that waits in its checkpoint.
         """
         now = _seeds(self.seed, number, attempt)
         if self.waiting is None:
             return self._draw(now, labels)
         taken = tf.cond(tf.equal(number, 0), lambda: self._draw(now, labels), self.waiting.take)
-        self.waiting.put(*self._draw(_seeds(self.seed, number + 1, attempt), labels))
+        self.waiting.put(self._draw(_seeds(self.seed, number + 1, attempt), labels))
         return taken
 
-    def _draw(self, seeds: Seeds, labels: tf.Tensor) -> tuple[Chains, tf.Tensor]:
-        """Starts and b_j from the buffer, augmented; chains that restart get the labels of real images."""
+    def _draw(self, seeds: Seeds, labels: tf.Tensor) -> Drawn:
+        """From the buffer as it is, augmented; chains that restart get the labels of real images."""
         batch, images = self.training_settings.batch_size, self.loss_settings.entropy_images
         fresh_labels = labels if self.classes else None
         others = self.buffer.draw(images, seeds.others, self.augment).images
         if self.langevin_settings.init == "replay":
-            return self.buffer.start(batch, seeds.start, fresh_labels, self.augment), others
+            start = self.buffer.start(batch, seeds.start, fresh_labels, self.augment)
+            return Drawn(start, others, self.buffer.fill)
         noise = tf.random.stateless_uniform([batch, *self.image_shape], seeds.start)
         fresh_labels = tf.fill([batch], NO_LABEL) if fresh_labels is None else fresh_labels
-        return Chains(noise, fresh_labels, tf.zeros([batch], tf.int32)), others
+        start = Chains(noise, fresh_labels, tf.zeros([batch], tf.int32))
+        return Drawn(start, others, self.buffer.fill)
 
     def _replica_step(self, share: Share, chain_seed: tf.Tensor) -> tuple[tf.Tensor, Measurements]:
         """What each replica does; `share` is still the whole batch, of which it takes its own part."""

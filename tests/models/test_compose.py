@@ -186,7 +186,8 @@ def test_a_conditional_model_closed_over_a_label():
     np.testing.assert_allclose(of_label(OfLabels(), 2)(X), gaussian(2.0, 2.0)(X), atol=1e-12)
 
 
-def test_the_energy_of_any_label_is_that_of_the_label_that_fits_best():
+def test_the_energy_of_any_label_is_that_of_the_label_that_fits_best_above_its_level():
     """Which is what the sum of densities over the labels comes to where it is cold."""
-    cold = disjunction([of_label(OfLabels(), label) for label in range(3)], 1e-6)
-    np.testing.assert_allclose(of_any_label(OfLabels())(X), cold(X), atol=3e-6)
+    levels = {0: 0.5, 2: -1.0}
+    cold = disjunction([shifted(of_label(OfLabels(), label), level) for label, level in levels.items()], 1e-6)
+    np.testing.assert_allclose(of_any_label(OfLabels(), levels)(X), cold(X), atol=3e-6)

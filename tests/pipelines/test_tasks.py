@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import cli
 from ebm_tf.config import Experiment, leaves
-from ebm_tf.config_files import load_experiment
-from ebm_tf.errors import ConfigError
+from ebm_tf.config_files import available_configs, load_experiment
+from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.runner import Request, execute
 from pipelines.tasks import (
     TASKS,
@@ -19,6 +20,7 @@ from pipelines.tasks import (
     GenerateSamples,
     Report,
     TrainEBM,
+    check,
     task_named,
     tree,
 )
@@ -50,8 +52,9 @@ def changed_tasks(section: str, **values: object) -> set[str]:
         ),
         ("evaluation", {"kid_subsets": 7}, {"EvaluateFID", "CompareModels", "Report"}),
         ("evaluation", {"seed": 7}, {"ReferenceStatistics", "EvaluateFID", "CompareModels", "Report"}),
-        ("sampling", {"count": 7}, SAMPLED | {"ComposeModels"}),
-        ("sampling", {"source": "sngan"}, (SAMPLED | {"ComposeModels"}) - {"CompareModels"}),
+        ("sampling", {"count": 7}, SAMPLED),
+        ("sampling", {"steps": 7}, SAMPLED | {"ComposeModels"}),
+        ("sampling", {"source": "sngan"}, SAMPLED - {"CompareModels"}),
         ("sngan", {"steps": 7}, {"TrainSNGAN", "CompareModels"}),
         ("augmentation", {"flip": True}, OF_THE_MODEL - {"TrainSNGAN", "ComposeModels"}),
         ("ood", {"count": 7}, {"EvaluateOOD"}),
@@ -125,10 +128,29 @@ def test_a_member_of_a_composition_is_the_model_of_its_own_config(tmp_path: Path
 
 def test_other_data_sets_come_in_the_size_of_the_experiments() -> None:
     other = {"name": "idx", "path": "/x"}
-    experiment = Experiment(dataset={"size": 8}, ood={"datasets": [other, {**other, "size": 9}]})
+    experiment = Experiment(ood={"datasets": [other, {**other, "size": 9, "colour": "rgb"}]})
     sources = EvaluateOOD.of(experiment, Path("/r")).sources()
-    sizes = [sources[f"PrepareDataset {number}"].settings["dataset"]["size"] for number in (1, 2)]
-    assert sizes == [8, 9]
+    sections = [sources[f"PrepareDataset {number}"].settings["dataset"] for number in (1, 2)]
+    assert [section["size"] for section in sections] == [8, 9]
+    assert [section["colour"] for section in sections] == ["grey", "rgb"]
+    titles = [sources[f"PrepareDataset {number}"].title for number in (1, 2)]
+    assert titles == ["PrepareDataset (idx)", "PrepareDataset (idx 2)"]
+
+
+@pytest.mark.parametrize("config", available_configs())
+def test_every_task_of_every_shipped_config_can_be_run(config: str) -> None:
+    """But for compositions of configs that name none, classes where there are none, and folders that are not here."""
+    for task in TASKS.values():
+        try:
+            check(task.of(load_experiment(config), Path("/r")))
+        except ConfigError as refused:
+            assert "compose.members has 0" in str(refused) or "has no labels" in str(refused)
+        except MissingInput as missing:
+            assert "dataset.path is" in str(missing)
+
+
+def test_the_help_names_every_task() -> None:
+    assert cli.TASK_NAMES.split(", ") == list(TASKS)
 
 
 def test_a_composition_of_one_is_refused() -> None:
@@ -172,8 +194,17 @@ def test_an_unknown_task_is_refused_with_the_nearest() -> None:
         ("TrainSNGAN", {"dataset": {"size": 9}}, "does not give images of 9x9"),
         (
             "EvaluateOOD",
-            {"ood": {"datasets": [{"name": "cifar10"}]}},
+            {"ood": {"datasets": [{"name": "cifar10", "size": 9}]}},
             "give that entry size=8 and colour=grey",
+        ),
+        ("GenerateSamples", {"sampling": {"augment_every": 2}}, "sampling.augment_every is 2, but no augm"),
+        ("GenerateSamples", {"sampling": {"sampler": "mala", "noise_scale": 0}}, "its temperature is 0"),
+        ("GenerateSamples", {"sampling": {"temperature": 1}}, "the langevin sampler has none"),
+        ("Report", {"sampling": {"source": "sngan"}}, "the report is of the energy model"),
+        (
+            "ComposeModels",
+            {"sampling": {"sampler": "mala"}, "compose": {"members": [{}, {}]}},
+            "compositions are drawn by plain langevin chains; received sampling.sampler=mala",
         ),
         (
             "ComposeModels",

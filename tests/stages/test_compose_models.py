@@ -242,8 +242,6 @@ def test_one_member_is_no_composition(made, tmp_path):
 
 def test_a_label_without_training_images_is_refused(made, tmp_path, tmp_path_factory):
     lacking = store(tmp_path_factory.mktemp("lacking") / "digits", "digits", np.array([0, 1, 1, 0]))
-    words = (
-        "no training image of digits has label 2; give the label of a class that the member was trained on"
-    )
+    words = "no training image of digits has label 2; give the label of a class that the model was trained on"
     with pytest.raises(ConfigError, match=words):
         run({**made, "lacking": lacking}, tmp_path, [ONE, ("conditional", "lacking", 2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,8 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ebm_tf.config import Compute, Extractor
+from ebm_tf.config import Compute, Dataset, Extractor
 from ebm_tf.datasets.store import Store
+from ebm_tf.errors import ConfigError
+from ebm_tf.stages.context import Context
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120
@@ -39,7 +42,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(run):
-    return run("PrepareDataset", {"dataset": {"name": "digits"}})
+    return run("PrepareDataset", {"dataset": Dataset().model_dump()})
 
 
 def stage_command(folder, stage, settings, inputs, program=("-m", "ebm_tf.stages")):
@@ -88,7 +91,7 @@ def test_prepare_dataset_speaks_json_lines_and_leaves_its_files(prepared):
         assert 0 <= event["done"] <= event["total"] == 1797
     files = {path.name for path in prepared.out.iterdir()}
     images = {"train.npy", "test.npy", "train_labels.npy", "test_labels.npy"}
-    assert files == {*images, "manifest.json", "contact_sheet.png"}
+    assert files == {*images, "manifest.json", "contact_sheet.png", "summary.txt"}
     assert Store(prepared.out).images("train").shape == (1297, 8, 8, 1)
 
 
@@ -132,6 +135,19 @@ def test_a_section_that_the_task_does_not_declare_is_refused(run):
     assert list(done.out.iterdir()) == []
 
 
+def test_of_a_section_named_in_part_the_rest_is_no_attribute(tmp_path):
+    """So that a stage cannot use a setting that is not in its fingerprint, and take the default for it."""
+    settings = {"sampling": {"count": 7, "seed": None}}
+    context = Context("X", "0", settings, Compute(), {}, tmp_path, tmp_path, io.StringIO())
+    assert context.section("sampling").count == 7
+    with pytest.raises(AttributeError, match="steps"):
+        context.section("sampling").steps  # noqa: B018
+    with pytest.raises(ConfigError, match=r"sampling.count received 1"):
+        Context(
+            "X", "0", {"sampling": {"count": 1}}, Compute(), {}, tmp_path, tmp_path, io.StringIO()
+        ).section("sampling")
+
+
 def test_a_missing_input_is_an_error_event_with_4_and_exit_status_4(run, tmp_path):
     settings = {"extractor": Extractor().model_dump()}
     done = run("TrainFeatureExtractor", settings, {"PrepareDataset": tmp_path})
@@ -142,11 +158,11 @@ def test_a_missing_input_is_an_error_event_with_4_and_exit_status_4(run, tmp_pat
 
 
 def test_a_setting_out_of_range_is_an_error_event_with_2(run):
-    done = run("PrepareDataset", {"dataset": {"name": "mnist"}})
+    done = run("PrepareDataset", {"dataset": {**Dataset().model_dump(), "name": "mnits"}})
     assert done.returncode == 2
     error = only_error(done)
     assert error["exit_code"] == 2
-    assert "dataset.name received 'mnist'" in error["message"]
+    assert "dataset.name received 'mnits'" in error["message"]
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_with_its_kind_and_3(run):

@@ -126,6 +126,15 @@ def test_starts_are_augmented_one_step_ahead():
     assert set(trainer.buffer.ages.numpy()) == {4, 8}
 
 
+def test_entropy_waits_for_the_buffer_that_its_images_were_drawn_from():
+    """Step 1 of an augmented run has a full buffer, but its b_j were drawn while there was none."""
+    loss = config.Loss(regularisation=0.01, entropy_images=10, entropy_minimum_fill=8, kl=0)
+    trainer = make_trainer(**AUGMENTED, loss=loss)
+    norms = [float(run_steps(trainer, 1, first=number)[1]["gradient_norm_kl"]) for number in range(3)]
+    assert norms[0] == norms[1] == 0
+    assert norms[2] > 0
+
+
 def test_with_augmentation_a_restored_run_goes_on_with_the_same_bits(tmp_path):
     whole, part = make_trainer(**AUGMENTED), make_trainer(**AUGMENTED)
     run_steps(whole, 4)

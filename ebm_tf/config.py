@@ -359,7 +359,11 @@ class Sampling(Section):
 
 
 class SNGAN(Section):
-    """The baseline of S A.2: a GAN with spectral normalisation, hinge loss and the published defaults."""
+    """The baseline of S A.2: a GAN with spectral normalisation, hinge loss and the published defaults.
+
+    Other than in the published runs the learning rate stays what it is, and the generator's batch is as large as the
+    discriminator's.
+    """
 
     steps: int = Field(100_000, ge=1, le=100_000_000, description="Generator steps.")
     seconds: Optional[float] = Field(

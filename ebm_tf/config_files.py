@@ -73,6 +73,7 @@ def _read_chain(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ConfigError(f"{path} extends itself by way of {' -> '.join(p.name for p in seen)}")
     values = _read_yaml(path)
+    _find_members_beside(path, values)
     parent = values.pop("extends", None)
     if parent is None:
         return values
@@ -84,6 +85,17 @@ def _read_chain(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
             f"{path} extends {parent!r}, but there is no {beside}, nor one shipped ({shipped})"
         )
     return _merged(_read_chain(parent_path, (*seen, path)), values)
+
+
+def _find_members_beside(path: Path, values: dict[str, Any]) -> None:
+    """Members of a composition may name configs beside this one, as `extends` may."""
+    section = values.get("compose")
+    members = section.get("members") if isinstance(section, dict) else None
+    for member in members if isinstance(members, list) else ():
+        if isinstance(member, dict) and (beside := path.parent / f"{member.get('config')}.yaml").is_file():
+            member["config"] = (
+                str(beside) if str(member["config"]) not in available_configs() else member["config"]
+            )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

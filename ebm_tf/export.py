@@ -5,8 +5,8 @@ Signatures (images are float32 [B, H, W, C] with pixels in [0, 1]; B is free):
     score(images) -> score, -dE/dx, of the shape of the images
     sample(count, steps, seed) -> images [count, H, W, C], Langevin chains from uniform noise
     refine(images, steps, seed) -> images, Langevin chains from the given ones
-Those of a conditional model take labels, int32 [B], 0 up to its classes or -1 for "not known":
-    energy(images, labels), score(images, labels), refine(images, labels, steps, seed)
+Those of a conditional model take labels, int32 [B], of 0 up to its classes:
+    energy(images, labels), score(images, labels), refine(images, steps, seed, labels)
     sample(labels, steps, seed) -> images [B, H, W, C], one for each label
 
 Step size, noise scale, annealing and gradient clip are those of the config. Image i of a seed is the same however
@@ -28,7 +28,6 @@ import tensorflow as tf
 from ebm_tf.errors import EBMError
 from ebm_tf.langevin import Energy, chain_settings, energy_and_gradient, energy_gradient, langevin
 from ebm_tf.models.energy import EnergyModel
-from ebm_tf.replay import NO_LABEL
 from ebm_tf.sampling import Kind, chain_noise, uniform_noise
 
 SIGNATURES = ("energy", "score", "sample", "refine")
@@ -120,8 +119,8 @@ class ExportedModel(tf.Module):
     def _energy_for(self, labels: tf.Tensor | None) -> Energy:
         if labels is None:
             return self.model
-        known = (labels >= NO_LABEL) & (labels < self.model.classes)
-        message = f"labels must be 0 to {self.model.classes - 1}, or {NO_LABEL} where not known; received:"
+        known = (labels >= 0) & (labels < self.model.classes)
+        message = f"labels must be 0 to {self.model.classes - 1}; received:"
         tf.debugging.Assert(tf.reduce_all(known), [message, labels])
         return lambda images: self.model(images, labels)
 

@@ -48,7 +48,8 @@ def show_outcome(outcome: Outcome, data: Console, messages: Console) -> None:
     messages.print(f"error: {outcome.error}", style="red", highlight=False, markup=False, soft_wrap=True)
     if outcome.log is not None:
         messages.print(f"log: {outcome.log}", highlight=False, markup=False, soft_wrap=True)
-        for line in _last_lines(outcome.log):
+        # What a user can mend has been said; of anything else the log knows more.
+        for line in _last_lines(outcome.log) if outcome.exit_code == 3 else ():
             messages.print(f"  {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
 

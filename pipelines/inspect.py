@@ -105,7 +105,7 @@ def _needed(root_task: StageTask, reasons: Mapping[str, str | None]) -> set[str]
 
 def _why_missing(task: StageTask) -> str:
     earlier = _nearest_earlier(task)
-    if earlier is None:
+    if earlier is None or _of_other_images(earlier["settings"], task.settings):
         return "never built"
     if differences := _differences(earlier["settings"], task.settings):
         named = "; ".join(differences[:MOST_SETTINGS_NAMED])
@@ -119,6 +119,11 @@ def _why_missing(task: StageTask) -> str:
         if earlier["inputs"].get(name, {}).get("fingerprint") != upstream.fingerprint
     ]
     return f"input {changed[0]} changes" if changed else "never built"
+
+
+def _of_other_images(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether one is of another data set, so that neither became the other by a change of settings."""
+    return any(was.get("dataset", {}).get(key) != now.get("dataset", {}).get(key) for key in ("name", "path"))
 
 
 def _nearest_earlier(task: StageTask) -> dict[str, Any] | None:
@@ -153,6 +158,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            yield from _flat({str(index): item for index, item in enumerate(value)}, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

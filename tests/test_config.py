@@ -334,3 +334,17 @@ def test_yaml_that_would_mislead_is_refused_in_one_line(tmp_path, text, words):
 def test_samples_are_drawn_as_in_training_unless_told_otherwise():
     experiment = load_experiment("digits", ["langevin.step_size=0.3", "sampling.noise_scale=0.01"])
     assert chain_of_samples(experiment.sampling, experiment.langevin) == (0.3, 0.01)
+
+
+def test_a_member_of_a_composition_may_lie_beside_the_config(tmp_path):
+    (tmp_path / "other.yaml").write_text("name: other\n")
+    (tmp_path / "mine.yaml").write_text("compose: {members: [{config: other}, {config: digits}, {}]}\n")
+    members = load_experiment(tmp_path / "mine.yaml").compose.members
+    assert [member.config for member in members] == [str(tmp_path / "other.yaml"), "digits", None]
+
+
+def test_a_path_is_one_folder_wherever_it_is_read_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = load_experiment("folder", ["dataset.path=2024"])
+    assert experiment.dataset.path == str(tmp_path / "2024")
+    assert load_experiment("folder", ["dataset.path=~/x"]).dataset.path == str(Path.home() / "x")

@@ -144,7 +144,15 @@ def _split_folders(folder: Path) -> dict[str, str]:
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The class folders; one without an image file, such as one of notes, is none."""
+    suffixes = Image.registered_extensions()
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir()
+        and not path.name.startswith(".")
+        and any(Path(name).suffix.lower() in suffixes for name in _files_below(path))
+    )
 
 
 def _refuse_loose_images(folder: Path, classes: list[str]) -> None:

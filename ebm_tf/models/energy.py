@@ -88,7 +88,8 @@ class EnergyModel(keras.Model):
 
         Args:
             images: [B, H, W, C] with pixels in [0, 1].
-            labels: int32 [B], for a conditional model and no other; -1 says that the label is not known.
+            labels: int32 [B], for a conditional model and no other. -1 gives the part that all labels share, which
+                training fits to no images by itself: it is no energy of an image whose label is not known.
 
         Raises:
             ConfigError: a conditional model got no labels, or an unconditional one got some.
@@ -173,7 +174,8 @@ def load_energy_model(
 
     Raises:
         MissingInput: the file is not there.
-        EBMError: it holds the weights of another network.
+        EBMError: it holds weights of other shapes. (Networks that differ in what has no weights, such as skips,
+            cannot be told apart here: `load_trained` reads the settings that lie beside the weights.)
     """
     model = build_energy_model(settings, image_shape, 0, classes)
     if not Path(weights_file).is_file():

@@ -1,8 +1,8 @@
 """The training loop: batches in, a finished run out, whatever happens on the way.
 
-Resuming, in order: (1) the newest checkpoint brings back weights, average, optimiser, buffer and the guard's
-memory; (2) history and pictures of later steps are forgotten; (3) the stream of batches is opened at that step;
-(4) training goes on with the same numbers as if it had never stopped.
+Resuming, in order: (1) the newest checkpoint brings back weights, average, optimiser, buffer, what was drawn ahead
+of it, and the guard's memory; (2) history and pictures of later steps are forgotten; (3) the stream of batches is
+opened at that step; (4) training goes on with the same numbers as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Loop:
                 report(at.step, self.steps, _message(means))
             if at.step % settings.grid_every == 0 or last:
                 self.history.write_grid(at.step, to_uint8(samples.numpy(), self.trainer.levels))
-            if at.step % settings.checkpoint_every == 0 or last:
+            # None of a troubled state: a roll-back needs one from before the trouble among the few that are kept.
+            if last or (at.step % settings.checkpoint_every == 0 and self.guard.bad_steps == 0):
                 self._save()
         return None
 

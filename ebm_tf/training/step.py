@@ -67,7 +67,11 @@ def loss_gradients(
     wanted = settings.kl > 0 or settings.entropy > 0
     with tf.GradientTape(watch_accessed_variables=wanted) as kl_tape:
         last = langevin_with_tail(_given(energy, share.labels), share.start, noise, chain, tail)
-        entropy_terms = losses.entropy(last.images, share.others, settings.entropy_epsilon)
+        entropy_terms = (
+            losses.entropy(last.images, share.others, settings.entropy_epsilon)
+            if settings.entropy > 0
+            else tf.zeros_like(last.images[:, 0, 0, 0])
+        )
     samples = tf.stop_gradient(last.images)
 
     with tf.GradientTape() as tape:

@@ -176,6 +176,7 @@ def test_two_devices_stay_alike_and_score_real_images_as_one_does(tmp_path):
         results.append(dict(np.load(file, allow_pickle=False)))
     one, two = results
     np.testing.assert_allclose(one["score"], two["score"], rtol=1e-5)
+    np.testing.assert_array_equal(one["z"], two["z"])
 
 
 def test_a_batch_that_does_not_divide_is_refused():

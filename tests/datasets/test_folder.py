@@ -191,3 +191,13 @@ def test_names_that_are_no_utf8(tmp_path, stored):
     store = stored()
     assert sorted(values(store, "train") + values(store, "test")) == [0, 1, 2, 3]
     assert list(store.manifest.unusable["files"]) == [r"\udce9.txt"]
+
+
+def test_a_folder_without_images_is_no_class(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4)).save(tmp_path / name / "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "read me.txt").write_text("no image")
+    assert list_folder(tmp_path).classes == ("cat", "dog")

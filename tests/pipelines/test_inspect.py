@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+from pipelines.inspect import _differences
+
 
 def reasons(lab: Any, *arguments: str) -> dict[str, tuple[str, str]]:
     rows = lab.answer("plan", "--task", "EvaluateFID", *arguments)["tasks"]
@@ -29,6 +31,20 @@ def test_a_changed_setting_is_named_with_both_values(lab: Any) -> None:
         "GenerateSamples": ("run", "setting langevin.steps was 40, is 7"),
         "EvaluateFID": ("run", "input GenerateSamples changes"),
     }
+
+
+def test_other_images_were_never_built(lab: Any) -> None:
+    lab.run("run", "--task", "PrepareDataset")
+    assert reasons(lab, "--set", "dataset.name=digits_stroke")["PrepareDataset"] == ("run", "never built")
+
+
+def test_lists_are_compared_item_by_item() -> None:
+    was = {"ood": {"datasets": [{"name": "dtd", "size": 8}], "synthetic": ["rotated"]}}
+    now = {"ood": {"datasets": [{"name": "dtd", "size": 9}], "synthetic": ["rotated", "inverted"]}}
+    assert _differences(was, now) == [
+        "ood.datasets.0.size was 8, is 9",
+        "ood.synthetic was ['rotated'], is ['rotated', 'inverted']",
+    ]
 
 
 def test_the_nearest_earlier_artifact_is_compared_with(lab: Any) -> None:

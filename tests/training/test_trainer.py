@@ -171,10 +171,11 @@ def test_spectral_vectors_move_once_a_step_and_the_average_has_its_own():
     assert any(not np.array_equal(a, b) for a, b in zip(before_average, vectors(trainer.average)))
 
 
-def test_without_kl_terms_nothing_of_them_is_computed():
+def test_without_kl_terms_none_reaches_the_weights():
     trainer = make_trainer(loss=config.Loss(kl=0, entropy=0, entropy_images=4))
     _, measured = run_steps(trainer, 2)
     assert float(measured["gradient_norm_kl"]) == 0
+    assert float(measured["loss_entropy"]) == 0
     assert float(measured["gradient_norm_cd_reg"]) > 0
 
 
@@ -207,7 +208,8 @@ np.savez(sys.argv[2], *trainer.model.get_weights(), *trainer.average.get_weights
 WHOLE_METHOD = """{
     "model": config.Model(conditional=True, norm="group", groups=4, scales=2, spectral_norm=True),
     "augmentation": config.Augmentation(crop_area=0.5, flip=True),
-    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, anneal=True, gradient_clip=0.5),
+    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, anneal=True, gradient_clip=0.5,
+        backprop_steps=3),
 }"""
 
 

@@ -361,8 +361,9 @@ class Sampling(Section):
 class SNGAN(Section):
     """The baseline of S A.2: a GAN with spectral normalisation, hinge loss and the published defaults.
 
-    Other than in the published runs the learning rate stays what it is, and the generator's batch is as large as the
-    discriminator's.
+    Other than in the published runs on CIFAR-10, the learning rate stays what it is (there it falls linearly), the generator's
+    batch is as large as the discriminator's (there larger), and kernels are divided in place, see
+    ebm_tf/baselines/spectral_normalisation.py (there the gradient goes through the division).
     """
 
     steps: int = Field(100_000, ge=1, le=100_000_000, description="Generator steps.")

@@ -5,7 +5,8 @@ Signatures (images are float32 [B, H, W, C] with pixels in [0, 1]; B is free):
     score(images) -> score, -dE/dx, of the shape of the images
     sample(count, steps, seed) -> images [count, H, W, C], Langevin chains from uniform noise
     refine(images, steps, seed) -> images, Langevin chains from the given ones
-Those of a conditional model take labels, int32 [B], of 0 up to its classes:
+Those of a conditional model take labels, int32 [B], from 0 to its number of classes less 1, and refuse others (in
+the model itself, -1 gives the part that all classes share; training fits it to no data, so it is not exported):
     energy(images, labels), score(images, labels), refine(images, steps, seed, labels)
     sample(labels, steps, seed) -> images [B, H, W, C], one for each label
 

@@ -2,8 +2,9 @@
 
 The newest checkpoint brings back weights, the vectors u of spectral normalisation, batch-norm statistics, optimisers
 and the seconds so far; history and pictures of later steps are forgotten; training goes on with the same numbers as
-if it had never stopped (on one device; of several replicas' batch-norm statistics the mean is kept). With a budget
-of seconds the numbers of each step are the same again, but how many steps there are depends on the machine.
+if it had never stopped, on one device: of several, each with batch-norm statistics of its own, the mean is saved.
+With a budget of seconds the numbers of each step are the same again, but how many steps there are depends on the
+machine.
 """
 
 from __future__ import annotations

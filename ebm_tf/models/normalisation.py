@@ -18,7 +18,8 @@ class Normalisation(keras.layers.Layer):
     """Group, instance or no normalisation, then gain and bias per channel: [B, H, W, C] to the same shape.
 
     In a conditional network a label adds its own gain and bias to those (FiLM, Perez et al. 2018); all of a label's
-    start at 0, and without a label none are added.
+    start at 0. Label -1 adds none: what is left is common to all classes. Training, in which every image has its
+    label, fits that part by itself to no data.
     """
 
     def __init__(self, options: LayerOptions, dtype: str = "float32") -> None:
@@ -37,7 +38,7 @@ class Normalisation(keras.layers.Layer):
             self.label_bias = self.add_weight(name="label_bias", shape=shape, initializer="zeros")
 
     def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """`condition` is the label as one-hot [B, classes], zeros for none; None in unconditional networks."""
+        """`condition` is the label as one-hot [B, classes], zeros for -1; None in unconditional networks."""
         if self.kind == "none":
             gain, bias = tf.ones([], x.dtype), tf.zeros([], x.dtype)
         else:

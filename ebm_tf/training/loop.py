@@ -1,8 +1,9 @@
 """The training loop: batches in, a finished run out, whatever happens on the way.
 
-Resuming, in order: (1) the newest checkpoint brings back weights, average, optimiser, buffer, what was drawn ahead
-of it, and the guard's memory; (2) history and pictures of later steps are forgotten; (3) the stream of batches is
-opened at that step; (4) training goes on with the same numbers as if it had never stopped.
+Resuming, in order: (1) the newest checkpoint brings back weights, average, optimiser, buffer, with augmentation
+what was drawn from it ahead for the next step, and the guard's memory; (2) history and pictures of later steps are
+forgotten; (3) the stream of batches is opened at that step; (4) training goes on with the same numbers as if it had
+never stopped.
 """
 
 from __future__ import annotations

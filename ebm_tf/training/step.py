@@ -58,7 +58,8 @@ def loss_gradients(
     """Run the chains of one share and differentiate the loss with respect to `weights`.
 
     `energy` maps images [B, H, W, C] to energies [B], or, where the share has labels, images and labels.
-    Measurements are sums over the share divided by `global_batch`, so that adding up devices gives means.
+    Measurements are sums over the share divided by `global_batch`, so that adding up devices gives means. Where
+    `settings.entropy` is 0 no nearest neighbour is looked for, and the measurement loss_entropy is 0.
     """
 
     def mean(values: tf.Tensor) -> tf.Tensor:

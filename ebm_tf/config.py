@@ -361,9 +361,9 @@ class Sampling(Section):
 class SNGAN(Section):
     """The baseline of S A.2: a GAN with spectral normalisation, hinge loss and the published defaults.
 
-    Other than in the published runs on CIFAR-10, the learning rate stays what it is (there it falls linearly), the generator's
-    batch is as large as the discriminator's (there larger), and kernels are divided in place, see
-    ebm_tf/baselines/spectral_normalisation.py (there the gradient goes through the division).
+    Three things are not as in the published runs on CIFAR-10: the learning rate stays what it is (there it falls
+    linearly), the generator's batch is as large as the discriminator's (there larger), and kernels are divided in
+    place (there gradients go through the division; see ebm_tf/baselines/spectral_normalisation.py).
     """
 
     steps: int = Field(100_000, ge=1, le=100_000_000, description="Generator steps.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ebm_tf.config import Compute
+from ebm_tf.errors import ConfigError
 
 
 def configure(settings: Compute) -> None:
@@ -19,6 +20,19 @@ def configure(settings: Compute) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def demand_divisible(strategy: tf.distribute.Strategy, setting: str, batch_size: int) -> None:
+    """Refuse a batch that cannot be cut into equal shares.
+
+    Raises:
+        ConfigError: it cannot; `setting` is what it is called there.
+    """
+    if batch_size % strategy.num_replicas_in_sync:
+        raise ConfigError(
+            f"{setting} is {batch_size}, which does not divide over {strategy.num_replicas_in_sync} devices; give a "
+            "multiple of their number"
+        )
 
 
 def mirrored_strategy() -> tf.distribute.MirroredStrategy:

@@ -270,6 +270,19 @@ def test_one_graph_serves_all_seeds_and_equals_eager():
     assert compiled.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_graph_for_batches_of_any_size_equals_eager(channels):
+    augmenter = Augmenter(EVERYTHING, (8, 8, channels))
+    shape = tf.TensorSpec([None, 8, 8, channels], tf.float32)
+    compiled = tf.function(augmenter, input_signature=[shape, tf.TensorSpec([2], tf.int32)])
+    for count in (1, 6, 33):
+        images = tf.constant(pictures(count, channels=channels))
+        out = compiled(images, tf.constant(SEED))
+        np.testing.assert_array_equal(out, augmenter(images, tf.constant(SEED)))
+        assert (out.numpy() != images.numpy()).any((1, 2, 3)).all()
+    assert compiled.experimental_get_tracing_count() == 1
+
+
 def test_nothing_is_done_by_default():
     images = tf.constant(pictures(3))
     assert Augmenter(Augmentation(), (8, 8, 3))(images, tf.constant(SEED)) is images

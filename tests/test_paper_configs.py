@@ -111,6 +111,20 @@ def test_a_config_of_a_downloaded_set_trains(name, tmp_path):
     assert_trained(tmp_path / "root", name, outcome)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "parameters"), [("cifar10", 13_601_579), ("celeba_hq128", 56_252_355)])
+def test_the_tables_of_the_paper_train_at_full_width(name, parameters, tmp_path):
+    prepare(load_experiment(name).dataset.name, tmp_path / "tfds")
+    whole = [*TINY, "model.width=1", "training.batch_size=2"]
+    code, outcome, errors = run(
+        "TrainEBM", name, tmp_path / "root", f"compute.data_dir={tmp_path / 'tfds'}", *whole, timeout=1500
+    )
+    assert code == 0, errors
+    assert_trained(tmp_path / "root", name, outcome)
+    metrics = json.loads((Path(outcome["artifact"]) / "metrics.json").read_text())
+    assert metrics["parameters"] == parameters
+
+
 @pytest.mark.parametrize("name", tiers(OWN_FILES, FAST_TRAINED))
 def test_a_config_of_own_files_trains(name, tmp_path):
     own_files(name, tmp_path / "files")

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ebm_tf.baselines.sngan import build_discriminator, build_generator
 from ebm_tf.config import SNGAN
-from ebm_tf.errors import ConfigError
+from ebm_tf.devices import demand_divisible
 from ebm_tf.replay import dequantise
 
 Measurements = dict[str, tf.Tensor]
@@ -56,11 +56,7 @@ class Adversaries:
         seed: int,
         settings: SNGAN,
     ) -> None:
-        if settings.batch_size % strategy.num_replicas_in_sync:
-            raise ConfigError(
-                f"sngan.batch_size is {settings.batch_size}, which does not divide over "
-                f"{strategy.num_replicas_in_sync} devices; give a multiple of their number"
-            )
+        demand_divisible(strategy, "sngan.batch_size", settings.batch_size)
         self.strategy, self.levels, self.seed, self.settings = strategy, levels, seed, settings
         with strategy.scope():
             self.generator = build_generator(settings, image_shape, seed)

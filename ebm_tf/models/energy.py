@@ -88,8 +88,9 @@ class EnergyModel(keras.Model):
 
         Args:
             images: [B, H, W, C] with pixels in [0, 1].
-            labels: int32 [B], for a conditional model and no other. -1 gives the part that all labels share, which
-                training fits to no images by itself: it is no energy of an image whose label is not known.
+            labels: int32 [B], for a conditional model and no other. -1 gives the part that all classes share, which
+                training fits to no data by itself: it is not the energy of an image whose label is not known (for
+                that see `compose.of_any_label`).
 
         Raises:
             ConfigError: a conditional model got no labels, or an unconditional one got some.
@@ -142,7 +143,7 @@ class EnergyModel(keras.Model):
         if labels is None:
             raise ConfigError(
                 f"this energy model is conditional, and was called without labels; give int32 labels from 0 to "
-                f"{self.classes - 1}, or -1 where there is none"
+                f"{self.classes - 1}"
             )
         return tf.one_hot(labels, self.classes, dtype=self.dtype)
 
@@ -174,12 +175,16 @@ def load_energy_model(
 
     Raises:
         MissingInput: the file is not there.
-        EBMError: it holds weights of other shapes. (Networks that differ in what has no weights, such as skips,
-            cannot be told apart here: `load_trained` reads the settings that lie beside the weights.)
+        EBMError: it holds the weights of another network, as far as that can be seen. Where model.json lies beside it,
+            its settings must be these. Otherwise shapes must fit, which do not tell whether blocks skip, how images
+            are shrunk, or that there are coarser scales than those asked for.
     """
     model = build_energy_model(settings, image_shape, 0, classes)
     if not Path(weights_file).is_file():
         raise MissingInput(f"there are no weights {weights_file}; train the model first")
+    card = Path(weights_file).parent / MODEL_CARD
+    if card.is_file():
+        _refuse_other_settings(Path(weights_file), _read_card(card)["model"], settings)
     try:
         model.load_weights(weights_file)
     except (ValueError, KeyError) as error:
@@ -188,6 +193,17 @@ def load_energy_model(
             f"{'x'.join(map(str, image_shape))}); load it with the model settings that it was trained with"
         ) from error
     return model
+
+
+def _refuse_other_settings(weights_file: Path, trained: Model, settings: Model) -> None:
+    """All settings are compared but `init_gain`, which is how weights begin."""
+    was, now = (each.model_dump(mode="json", exclude={"init_gain"}) for each in (trained, settings))
+    differences = [f"model.{name} was {was[name]}, is {now[name]}" for name in was if was[name] != now[name]]
+    if differences:
+        raise EBMError(
+            f"{weights_file} holds the weights of another network: {'; '.join(differences)}; load it with the "
+            "model settings that it was trained with"
+        )
 
 
 def save_model_card(

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from ebm_tf.config import Augmentation, Langevin, Loss, Model, Optimiser, Replay, Training
-from ebm_tf.errors import ConfigError
+from ebm_tf.devices import demand_divisible
 from ebm_tf.langevin import chain_settings, row_noise
 from ebm_tf.models.energy import build_energy_model
 from ebm_tf.replay import NO_LABEL, Augment, Chains, ReplayBuffer, dequantise
@@ -91,11 +91,7 @@ class Trainer:
         optimiser: Optimiser,
         training: Training,
     ) -> None:
-        if training.batch_size % strategy.num_replicas_in_sync:
-            raise ConfigError(
-                f"training.batch_size is {training.batch_size}, which does not divide over "
-                f"{strategy.num_replicas_in_sync} devices; give a multiple of their number"
-            )
+        demand_divisible(strategy, "training.batch_size", training.batch_size)
         self.strategy, self.image_shape, self.levels, self.seed = strategy, image_shape, levels, seed
         self.model_settings, self.classes = model, classes if model.conditional else 0
         self.langevin_settings, self.loss_settings = langevin, loss

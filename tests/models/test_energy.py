@@ -161,7 +161,7 @@ def test_a_label_changes_the_energy_at_every_scale(conditional):
 
 
 def test_labels_and_conditional_models_belong_together(conditional, images):
-    with pytest.raises(ConfigError, match=r"conditional, and was called without labels; .* 0 to 9, or -1"):
+    with pytest.raises(ConfigError, match=r"conditional, and was called without labels; give .* 0 to 9$"):
         conditional(images)
     with pytest.raises(ConfigError, match=r"unconditional and takes no labels"):
         EnergyModel(TINY, SHAPE)(images, tf.zeros([6], tf.int32))
@@ -223,6 +223,7 @@ def test_what_is_missing_or_belongs_to_another_network_is_said_in_one_line(model
     save_model_card(tmp_path, Model(), SHAPE)
     with pytest.raises(MissingInput, match=r"there are no weights .*average.weights.h5"):
         load_trained(tmp_path)
+    (tmp_path / "model.json").unlink()
     model.save_weights(tmp_path / "average.weights.h5")
     with pytest.raises(EBMError, match=r"average.weights.h5 does not hold .* \(mnist, 28x28x1\)"):
         load_energy_model(
@@ -238,3 +239,28 @@ def test_what_is_missing_or_belongs_to_another_network_is_said_in_one_line(model
     ) as error:
         load_trained(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_settings_that_leave_no_trace_in_the_weights_are_compared_with_the_model_card(tmp_path):
+    """Each of these loads by its shapes alone, and is another energy."""
+    trained = SMALL.model_copy(update={"scales": 2})
+    weights, shape = tmp_path / "average.weights.h5", (16, 16, 3)
+    shaken(build_energy_model(trained, shape, seed=1), scale=0.1).save_weights(weights)
+    images = small_images(3)
+    expected = load_energy_model(trained, shape, weights)(images)
+    others = {
+        "scales was 2, is 1": {"scales": 1},
+        "skip was True, is False": {"skip": False},
+        "downsample was average, is blur": {"downsample": "blur"},
+    }
+    for change in others.values():
+        other = load_energy_model(trained.model_copy(update=change), shape, weights)(images)
+        assert not np.allclose(other, expected, rtol=1e-3)
+    save_model_card(tmp_path, trained, shape)
+    for words, change in others.items():
+        with pytest.raises(EBMError, match=rf"holds the weights of another network: model\.{words}; load"):
+            load_energy_model(trained.model_copy(update=change), shape, weights)
+    with pytest.raises(EBMError, match=r"model\.scales was 2, is 1; model\.skip was True, is False; load"):
+        load_energy_model(trained.model_copy(update={"scales": 1, "skip": False}), shape, weights)
+    same = trained.model_copy(update={"init_gain": 3.0})
+    np.testing.assert_array_equal(load_energy_model(same, shape, weights)(images), expected)

@@ -108,6 +108,32 @@ def test_without_kl_terms_the_chain_contributes_nothing(model, share):
     assert all(float(tf.reduce_max(abs(g))) == 0 for g in result.kl)
 
 
+def test_without_entropy_no_neighbour_is_looked_for(model, share):
+    """So b_j that are no numbers do no harm."""
+    nowhere = share._replace(others=tf.fill(share.others.shape, tf.constant(np.nan, tf.float64)))
+    result, usual = (gradients(model, each, 2, kl=1.0, regularisation=1.0) for each in (nowhere, share))
+    assert float(result.measurements["loss_entropy"]) == 0
+    for kind in ("contrastive", "kl"):
+        for without, with_them in zip(getattr(result, kind), getattr(usual, kind)):
+            np.testing.assert_array_equal(without, with_them)
+    assert any(float(tf.reduce_max(abs(g))) > 0 for g in result.kl)
+    assert np.isnan(gradients(model, nowhere, 2, entropy=1.0).measurements["loss_entropy"])
+
+
+@pytest.mark.parametrize("tail", [2, STEPS])
+def test_a_graph_has_the_gradients_of_eager_execution(model, share, tail):
+    settings = {"kl": 1.0, "entropy": 1.0, "regularisation": 1.0}
+    eager = gradients(model, share, tail, **settings)
+    graph = tf.function(lambda given: gradients(model, given, tail, **settings))(share)
+    np.testing.assert_allclose(graph.samples, eager.samples, rtol=1e-12)
+    for kind in ("contrastive", "kl"):
+        for one, other in zip(getattr(graph, kind), getattr(eager, kind)):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+        assert any(float(tf.reduce_max(abs(g))) > 1e-6 for g in getattr(eager, kind))
+    for name, value in eager.measurements.items():
+        np.testing.assert_allclose(graph.measurements[name], value, rtol=1e-10, atol=1e-12)
+
+
 def test_entropy_that_is_not_active_yet_contributes_nothing(model, share):
     result = gradients(model, share._replace(entropy_active=tf.constant(False)), 1, entropy=1.0)
     assert all(float(tf.reduce_max(abs(g))) == 0 for g in result.kl)

@@ -171,7 +171,7 @@ def test_spectral_vectors_move_once_a_step_and_the_average_has_its_own():
     assert any(not np.array_equal(a, b) for a, b in zip(before_average, vectors(trainer.average)))
 
 
-def test_without_kl_terms_none_reaches_the_weights():
+def test_without_kl_terms_none_reaches_the_weights_and_no_entropy_is_measured():
     trainer = make_trainer(loss=config.Loss(kl=0, entropy=0, entropy_images=4))
     _, measured = run_steps(trainer, 2)
     assert float(measured["gradient_norm_kl"]) == 0

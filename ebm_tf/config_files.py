@@ -7,12 +7,15 @@ keys are refused with the nearest known name.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from ebm_tf.config import Experiment, Section, leaves, range_of
 from ebm_tf.errors import ConfigError, MissingInput
@@ -88,14 +91,14 @@ def _read_chain(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _find_members_beside(path: Path, values: dict[str, Any]) -> None:
-    """Members of a composition may name configs beside this one, as `extends` may."""
-    section = values.get("compose")
-    members = section.get("members") if isinstance(section, dict) else None
+    """Members of a composition may name configs beside this one, as `extends` may; shipped ones keep their name."""
+    compose = values.get("compose")
+    members = compose.get("members") if isinstance(compose, dict) else None
     for member in members if isinstance(members, list) else ():
-        if isinstance(member, dict) and (beside := path.parent / f"{member.get('config')}.yaml").is_file():
-            member["config"] = (
-                str(beside) if str(member["config"]) not in available_configs() else member["config"]
-            )
+        name = member.get("config") if isinstance(member, dict) else None
+        if isinstance(name, str) and (beside := path.parent / f"{name}.yaml").is_file():
+            shipped = available_configs().get(name)
+            member["config"] = name if beside.resolve() == shipped else str(beside.absolute())
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -136,6 +139,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# YAML 1.1 takes 2e-4 for text; people mean a number. What is quoted stays text.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"),
+    list("-+.0123456789"),
+)
+
+
 def _parse(text: str) -> Any:
     return yaml.load(text, _Loader)
 
@@ -156,8 +167,6 @@ def _override(values: dict[str, Any], text: str) -> None:
         value = _parse(raw)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {path}: the value {raw!r} is not YAML that can be read") from error
-    if isinstance(value, str):
-        value = _number(value)
     *parents, key = path.strip().split(".")
     for parent in parents:
         inner = values.get(parent)
@@ -166,46 +175,67 @@ def _override(values: dict[str, Any], text: str) -> None:
     values[key] = value
 
 
-def _number(text: str) -> Union[str, float]:
-    """YAML 1.1 takes 2e-4 for text; people mean a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _validated(model: type[BaseModel], values: Any, where: str, prefix: str = "") -> Any:
     try:
-        return model.model_validate(_with_numbers(values))
+        return model.model_validate(values)
     except ValidationError as error:
         problems = [_problem(problem, prefix) for problem in error.errors()]
         raise ConfigError(f"{where}: " + "; ".join(problems)) from error
 
 
-def _with_numbers(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {key: _with_numbers(value) for key, value in values.items()}
-    return _number(values) if isinstance(values, str) and values[:1].isdigit() else values
-
-
 def _problem(problem: Any, prefix: str) -> str:
     """One pydantic complaint as a phrase: what was received, what is allowed."""
-    parts = [prefix, *map(str, problem["loc"])] if prefix else [str(part) for part in problem["loc"]]
-    path = ".".join(parts)
+    place = (prefix, *problem["loc"]) if prefix else problem["loc"]
+    path, listed = ".".join(map(str, place)), any(isinstance(part, int) for part in place)
     if problem["type"] == "extra_forbidden":
-        known = dict(leaves(Experiment))
-        if same := [name for name in known if name.rpartition(".")[2] == path]:
-            return f"unknown key {path!r}; it is part of a section: {', '.join(same)}"
-        siblings = [name for name in known if name.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
-        pool = siblings if "." in path and siblings else [*Experiment.model_fields, *known]
-        return f"unknown key {path!r}{_nearest(path, pool) or _nearest(path, known)}"
+        hint = _nearest(str(place[-1]), _fields_at(place)) if listed else _known_key(path)
+        return f"unknown key {path!r}{hint}"
     message = str(problem["msg"]).removeprefix("Value error, ")
+    field = _fields_at(place).get(str(place[-1])) if place else None
+    allowed = range_of(field) if field else ""
+    quoting = _quoting(problem["input"], None if listed else path) if allowed == "str" else ""
     if problem["type"] == "value_error":
-        return message
-    allowed = next((range_of(field) for name, field in leaves(Experiment) if name == path), "")
+        if field and message.startswith(f"{place[-1]} received"):
+            return f"{path}{message.removeprefix(str(place[-1]))}{quoting}"
+        return f"{path}: {message}" if listed else message
     return f"{path} received {problem['input']!r}: {message[0].lower()}{message[1:]}" + (
-        f" (allowed: {allowed})" if allowed else ""
+        f" (allowed: {allowed}){quoting}" if allowed else ""
     )
+
+
+def _fields_at(place: Sequence[str | int]) -> dict[str, FieldInfo]:
+    """The fields of the section, alone or in a list, that the last part of a path is in; none of plain lists."""
+    model: Optional[type[Section]] = Experiment
+    for part in place[:-1]:
+        if isinstance(part, str) and model is not None:
+            model = _section_in(model.model_fields[part].annotation)
+    return model.model_fields if model is not None else {}
+
+
+def _section_in(annotation: Any) -> Optional[type[Section]]:
+    """The section that a field is, or holds a list of."""
+    for choice in (annotation, *get_args(annotation)):
+        if isinstance(choice, type) and issubclass(choice, Section):
+            return choice
+    return None
+
+
+def _known_key(path: str) -> str:
+    """What may have been meant by an unknown key outside of lists."""
+    known = dict(leaves(Experiment))
+    if same := [name for name in known if name.rpartition(".")[2] == path]:
+        return f"; it is part of a section: {', '.join(same)}"
+    siblings = [name for name in known if name.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
+    pool = siblings if "." in path and siblings else [*Experiment.model_fields, *known]
+    return _nearest(path, pool) or _nearest(path, known)
+
+
+def _quoting(value: Any, path: Optional[str]) -> str:
+    """How to give a text that YAML takes for a number, a date or a truth."""
+    if not isinstance(value, (int, float, date)):
+        return ""
+    text = f'"{str(value).lower() if isinstance(value, bool) else value}"'
+    return f"; if text is meant, quote it: {text}" + (f" in a file, --set {path}='{text}'" if path else "")
 
 
 def _nearest(word: str, known: Any) -> str:

@@ -16,6 +16,7 @@ from pipelines.stage_task import StageTask
 from pipelines.tasks import all_tasks, tree
 
 MOST_SETTINGS_NAMED = 3
+ABSENT = "absent"
 
 
 class PlanRow(NamedTuple):
@@ -105,7 +106,7 @@ def _needed(root_task: StageTask, reasons: Mapping[str, str | None]) -> set[str]
 
 def _why_missing(task: StageTask) -> str:
     earlier = _nearest_earlier(task)
-    if earlier is None or _of_other_images(earlier["settings"], task.settings):
+    if earlier is None:
         return "never built"
     if differences := _differences(earlier["settings"], task.settings):
         named = "; ".join(differences[:MOST_SETTINGS_NAMED])
@@ -121,9 +122,9 @@ def _why_missing(task: StageTask) -> str:
     return f"input {changed[0]} changes" if changed else "never built"
 
 
-def _of_other_images(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether one is of another data set, so that neither became the other by a change of settings."""
-    return any(was.get("dataset", {}).get(key) != now.get("dataset", {}).get(key) for key in ("name", "path"))
+def _of_same_images(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether none is of another data set, so that one may have become the other by a change of settings."""
+    return all(was.get("dataset", {}).get(key) == now.get("dataset", {}).get(key) for key in ("name", "path"))
 
 
 def _nearest_earlier(task: StageTask) -> dict[str, Any] | None:
@@ -131,6 +132,7 @@ def _nearest_earlier(task: StageTask) -> dict[str, Any] | None:
     others = sorted(
         _readable_params(task.artifact.folder), key=lambda params: params["started"], reverse=True
     )
+    others = [params for params in others if _of_same_images(params["settings"], task.settings)]
     return min(others, key=lambda params: len(_differences(params["settings"], task.settings)), default=None)
 
 
@@ -144,24 +146,32 @@ def _readable_params(folder: Path) -> Iterator[dict[str, Any]]:
             yield params
 
 
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Each setting that differs, as "langevin.steps was 20, is 40"."""
-    old, new = dict(_flat(was)), dict(_flat(now))
-    return [
-        f"{path} was {old.get(path, 'absent')}, is {new.get(path, 'absent')}"
-        for path in sorted({*old, *new})
-        if old.get(path) != new.get(path)
-    ]
+def _differences(was: Any, now: Any, path: str = "") -> list[str]:
+    """Each setting that differs, as "langevin.steps was 20, is 40"; of lists of sections each item by its number."""
+    if _has_sections(was, now):
+        was, now = ({str(index): item for index, item in enumerate(items)} for items in (was, now))
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        keys = sorted({*was, *now}, key=lambda key: (len(key), key) if key.isdigit() else (0, key))
+        below = {key: f"{path}.{key}" if path else key for key in keys}
+        return [
+            line
+            for key in keys
+            for line in _differences(was.get(key, ABSENT), now.get(key, ABSENT), below[key])
+        ]
+    if was == now:
+        return []
+    if was == ABSENT and isinstance(now, Mapping):
+        return [f"{path} was added"]
+    if now == ABSENT and isinstance(was, Mapping):
+        return [f"{path} was removed"]
+    return [f"{path} was {was}, is {now}"]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            yield from _flat({str(index): item for index, item in enumerate(value)}, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+def _has_sections(*values: Any) -> bool:
+    """Whether all are lists, and one has mappings as its items."""
+    return all(isinstance(value, list) for value in values) and any(
+        isinstance(item, Mapping) for value in values for item in value
+    )
 
 
 def _status_row(task: StageTask) -> StatusRow:

@@ -49,6 +49,8 @@ def refusal(config, *overrides):
         ("langevin: {stpes: 5}", "langevin.stpes", "langevin.steps"),
         ("langvin: {steps: 5}", "langvin", "langevin"),
         ("loss: {regularization: 1}", "loss.regularization", "loss.regularisation"),
+        ("compose: {members: [{}, {lable: 1}]}", "compose.members.1.lable", "label"),
+        ("ood: {datasets: [{name: mnist, sise: 8}]}", "ood.datasets.0.sise", "size"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_name(write, text, received, nearest):
@@ -67,6 +69,10 @@ def test_a_key_that_has_lost_its_section_is_told_where_it_belongs(write):
     ("text", "words"),
     [
         ("dataset: {name: folder}", "dataset.name is folder, which needs dataset.path"),
+        (
+            "ood: {datasets: [{name: mnist}, {name: folder}]}",
+            ": ood.datasets.1: dataset.name is folder, which needs dataset.path",
+        ),
         ("dataset: {path: /tmp/x}", "dataset.path is '/tmp/x', but digits has no files of yours"),
         ("sampling: {labels: [3]}", "sampling.labels is [3], but model.conditional is false"),
         (
@@ -92,6 +98,9 @@ def test_an_unknown_key_that_is_near_nothing_gets_no_suggestion(write):
         ("compute: {deterministic: perhaps}", "compute.deterministic received 'perhaps'"),
         ("optimiser: {learning_rate: [1]}", "optimiser.learning_rate received [1]"),
         ("dataset: {name: [digits]}", "dataset.name received ['digits']"),
+        ("compose: {members: 3}", "compose.members received 3"),
+        ("compose: {members: [3]}", "compose.members.0 received 3"),
+        ("langevin: {steps: true}", ": langevin.steps received true"),
     ],
 )
 def test_a_wrong_type_is_refused_with_what_was_received(write, text, words):
@@ -109,6 +118,7 @@ def test_a_wrong_type_is_refused_with_what_was_received(write, text, words):
         ("replay: {policy: lifo}", "replay.policy received 'lifo'", "(allowed: fifo | reservoir)"),
         ("dataset: {name: mnits}", "dataset.name received 'mnits'", "(allowed: digits | digits_stroke |"),
         ("seed: -1", "seed received -1", "(allowed: int, >= 0"),
+        ("compose: {members: [{label: -1}]}", "compose.members.0.label received -1", "(allowed: int, >= 0)"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_what_is_allowed(write, text, words, allowed):
@@ -196,6 +206,9 @@ def test_extending_what_is_not_there_is_missing_input(write):
         ("compute.deterministic=false", "compute.deterministic", False),
         ("replay.policy=reservoir", "replay.policy", "reservoir"),
         ("name=run-2e-4", "name", "run-2e-4"),
+        ('name="2024"', "name", "2024"),
+        ('name="2e4"', "name", "2e4"),
+        ("name=inf", "name", "inf"),
     ],
 )
 def test_values_set_on_the_command_line(write, override, path, value):
@@ -210,6 +223,20 @@ def test_a_rate_like_2e_4_is_a_number_in_a_file_too(write):
     """YAML 1.1 asks for a dot before the exponent and reads 3e-4 as text."""
     assert yaml.safe_load("3e-4") == "3e-4"
     assert load_experiment(write("optimiser: {learning_rate: 3e-4}")).optimiser.learning_rate == 3e-4
+
+
+@pytest.mark.parametrize("text", ["2024", "2024-01-31", "true", "2.5"])
+def test_a_text_that_looks_like_something_else_is_refused_with_how_to_quote_it(write, text):
+    said = refusal("digits", f"name={text}")
+    assert said.endswith(f"""; if text is meant, quote it: "{text}" in a file, --set name='"{text}"'""")
+    assert load_experiment("digits", [f'name="{text}"']).name == text
+    assert load_experiment(write(f'name: "{text}"')).name == text
+
+
+def test_only_texts_are_to_be_quoted():
+    assert "quote" not in refusal("digits", "langevin.steps=2.5")
+    assert "quote" not in refusal("digits", "replay.policy=3")
+    assert "quote" not in refusal("digits", "name=[a]")
 
 
 def test_what_is_set_leaves_its_neighbours_and_the_last_one_wins(write):
@@ -341,6 +368,22 @@ def test_a_member_of_a_composition_may_lie_beside_the_config(tmp_path):
     (tmp_path / "mine.yaml").write_text("compose: {members: [{config: other}, {config: digits}, {}]}\n")
     members = load_experiment(tmp_path / "mine.yaml").compose.members
     assert [member.config for member in members] == [str(tmp_path / "other.yaml"), "digits", None]
+
+
+def test_a_config_beside_goes_before_a_shipped_one_in_members_as_in_extends(write, tmp_path):
+    write("name: other\n", "digits")
+    write("name: other\n", "None")
+    loaded = load_experiment(write("extends: digits\ncompose: {members: [{config: digits}, {}]}"))
+    assert loaded.name == "other"
+    assert [member.config for member in loaded.compose.members] == [str(tmp_path / "digits.yaml"), None]
+
+
+def test_a_shipped_member_of_a_shipped_config_keeps_its_name(write, tmp_path, monkeypatch):
+    """A path would make the result another one wherever the project lies."""
+    monkeypatch.setattr("ebm_tf.config_files.CONFIG_FOLDER", tmp_path)
+    write("name: other\n", "other")
+    write("compose: {members: [{config: other}]}")
+    assert load_experiment("mine").compose.members[0].config == "other"
 
 
 def test_a_path_is_one_folder_wherever_it_is_read_from(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Which images a user's folder holds: its classes, its files, and which of them are held out.
 
-Folders at the top level are classes, unless they are train/ and test/, which hold the classes, or the images, of
-each split. Without those, a share of the files is held out by a hash of their names, so that more files
-change no file's split.
+Folders at the top level that hold images are classes, unless they are train/ and test/, which hold the classes, or
+the images, of each split. Without those, a share of the files is held out by a hash of their names, so that more
+files change no file's split.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Optional
 
 from PIL import Image
 
-from ebm_tf.datasets.image_files import Unusable, read_header
+from ebm_tf.datasets.image_files import FORMATS, Unusable, read_header
 from ebm_tf.errors import MissingInput
 
 SPLITS = ("train", "test")
@@ -40,7 +40,9 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """What a folder holds, by names alone. Names that begin with a dot are passed over.
+    """What a folder holds. Names that begin with a dot are passed over, and folders without images beside classes.
+
+    Files are judged by their names; their heads are read only where a folder has no name of an image.
 
     Raises:
         MissingInput: it is not there, is empty, or its layout is none of those above.
@@ -66,6 +68,15 @@ def list_folder(folder: Path) -> Listing:
         if not splits[split]:
             raise MissingInput(f"{folder / part} holds no files; dataset.path is to hold images")
     return Listing(folder, classes, {split: sorted(files) for split, files in splits.items()}, labels)
+
+
+def without_images(folder: Path) -> list[str]:
+    """The folders that would be classes if they held an image, as paths below `folder`."""
+    found = []
+    for part in _split_folders(folder).values():
+        classes = _folders(folder / part)
+        found += [Path(part, name).as_posix() for name in _all_folders(folder / part) if name not in classes]
+    return found
 
 
 def look(folder: Path, sizes: bool) -> tuple[Optional[int], Optional[int], int, int]:
@@ -145,19 +156,37 @@ def _split_folders(folder: Path) -> dict[str, str]:
 
 def _folders(folder: Path) -> list[str]:
     """The class folders; one without an image file, such as one of notes, is none."""
-    suffixes = Image.registered_extensions()
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.is_dir()
-        and not path.name.startswith(".")
-        and any(Path(name).suffix.lower() in suffixes for name in _files_below(path))
-    )
+    return [name for name in _all_folders(folder) if _holds_image(folder / name)]
+
+
+def _all_folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _holds_image(folder: Path) -> bool:
+    """By the names of the files, or else, as images may be called anything, by their heads."""
+    suffixes = _image_suffixes()
+    if any(Path(name).suffix.lower() in suffixes for name in _files_below(folder)):
+        return True
+    return any(_is_image(folder / name) for name in _files_below(folder))
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        read_header(path)
+    except Unusable:
+        return False
+    return True
+
+
+def _image_suffixes() -> set[str]:
+    """Of the formats that are read; Pillow knows more, which it can only write, such as PDF."""
+    return {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 
 
 def _refuse_loose_images(folder: Path, classes: list[str]) -> None:
     """Beside class folders there may be notes, but images would have no label."""
-    suffixes = Image.registered_extensions()
+    suffixes = _image_suffixes()
     loose = sorted(
         path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() in suffixes
     )

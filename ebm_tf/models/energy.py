@@ -175,9 +175,9 @@ def load_energy_model(
 
     Raises:
         MissingInput: the file is not there.
-        EBMError: it holds the weights of another network, as far as that can be seen. Where model.json lies beside it,
-            its settings must be these. Otherwise shapes must fit, which do not tell whether blocks skip, how images
-            are shrunk, or that there are coarser scales than those asked for.
+        EBMError: it holds the weights of another network, as far as that can be seen. Where model.json lies beside
+            it, its settings must be these. Otherwise shapes must fit, which do not tell whether blocks skip, how
+            images are shrunk, or that there are coarser scales than those asked for.
     """
     model = build_energy_model(settings, image_shape, 0, classes)
     if not Path(weights_file).is_file():

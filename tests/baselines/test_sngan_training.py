@@ -82,7 +82,9 @@ def test_the_history_begins_with_the_losses_of_the_first_step(tmp_path, undistur
     for part in range(2):
         adversaries.discriminator_step(next(batches), tf.constant(0), tf.constant(part))
     images, _ = adversaries.generator_step(tf.constant(0))
-    scores = adversaries.discriminator(images, training=False).numpy()  # by the kernels as that step divided them
+    scores = adversaries.discriminator(
+        images, training=False
+    ).numpy()  # by the kernels as that step divided them
     first = {name: values[0] for name, values in read_csv(undisturbed.record / "history.csv").items()}
     assert np.abs(scores).min() > 0
     assert first["loss_generator"] == pytest.approx(-scores.mean(), rel=1e-4)

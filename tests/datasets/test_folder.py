@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ebm_tf.config import Dataset
-from ebm_tf.datasets.folder_listing import held_out, list_folder
+from ebm_tf.datasets.folder_listing import held_out, list_folder, without_images
 from ebm_tf.datasets.store import Store
 from ebm_tf.datasets.writing import write_store
 from ebm_tf.errors import ConfigError, MissingInput
@@ -195,9 +195,29 @@ def test_names_that_are_no_utf8(tmp_path, stored):
 
 def test_a_folder_without_images_is_no_class(tmp_path):
     for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        Image.new("L", (4, 4)).save(tmp_path / name / "a.png")
-    (tmp_path / "empty").mkdir()
+        save(tmp_path / name / "a.png")
+    (tmp_path / "empty" / "deep").mkdir(parents=True)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "read me.txt").write_text("no image")
+    (tmp_path / "notes" / "paper.pdf").write_bytes(b"%PDF-1.4")
+    listing = list_folder(tmp_path)
+    assert listing.classes == ("cat", "dog")
+    assert listing.splits == {"all": ["cat/a.png", "dog/a.png"]}
+    assert without_images(tmp_path) == ["empty", "notes"]
+
+
+def test_a_folder_of_images_without_suffix_is_a_class(tmp_path):
+    for name in ("cat", "dog"):
+        save(tmp_path / name / "deep" / "a.png")
+        (tmp_path / name / "deep" / "a.png").rename(tmp_path / name / "deep" / "a")
+        (tmp_path / name / "a list").write_text("no image")
     assert list_folder(tmp_path).classes == ("cat", "dog")
+    assert without_images(tmp_path) == []
+
+
+def test_folders_without_images_are_told_for_each_split(tmp_path):
+    for place in ("train/cat", "train/dog", "test/cat"):
+        save(tmp_path / place / "a.png")
+    (tmp_path / "test" / "dog").mkdir()
+    assert list_folder(tmp_path).classes == ("cat", "dog")
+    assert without_images(tmp_path) == ["test/dog"]

@@ -161,7 +161,7 @@ def test_a_label_changes_the_energy_at_every_scale(conditional):
 
 
 def test_labels_and_conditional_models_belong_together(conditional, images):
-    with pytest.raises(ConfigError, match=r"conditional, and was called without labels; give .* 0 to 9$"):
+    with pytest.raises(ConfigError, match=r"conditional, and was called without labels; give .* 0 to 9\n"):
         conditional(images)
     with pytest.raises(ConfigError, match=r"unconditional and takes no labels"):
         EnergyModel(TINY, SHAPE)(images, tf.zeros([6], tf.int32))

@@ -38,12 +38,36 @@ def test_other_images_were_never_built(lab: Any) -> None:
     assert reasons(lab, "--set", "dataset.name=digits_stroke")["PrepareDataset"] == ("run", "never built")
 
 
+def test_other_images_do_not_hide_an_earlier_artifact_of_these(lab: Any) -> None:
+    """The stroke images differ in one setting, the earlier digits in two."""
+    lab.run("run", "--task", "PrepareDataset", "--set", "dataset.size=8", "--set", "dataset.limit=9")
+    lab.run("run", "--task", "PrepareDataset", "--set", "dataset.name=digits_stroke")
+    state, reason = reasons(lab)["PrepareDataset"]
+    assert (state, reason) == ("run", "setting dataset.limit was 9, is None; dataset.size was 8, is None")
+
+
 def test_lists_are_compared_item_by_item() -> None:
     was = {"ood": {"datasets": [{"name": "dtd", "size": 8}], "synthetic": ["rotated"]}}
     now = {"ood": {"datasets": [{"name": "dtd", "size": 9}], "synthetic": ["rotated", "inverted"]}}
     assert _differences(was, now) == [
         "ood.datasets.0.size was 8, is 9",
         "ood.synthetic was ['rotated'], is ['rotated', 'inverted']",
+    ]
+    assert _differences(was, was) == []
+
+
+def test_items_of_lists_that_came_or_went_are_named_in_words() -> None:
+    few, more = ({"datasets": [{"name": str(number), "size": 8} for number in range(n)]} for n in (9, 11))
+    assert _differences(few, more) == ["datasets.9 was added", "datasets.10 was added"]
+    assert _differences(more, few) == ["datasets.9 was removed", "datasets.10 was removed"]
+    assert _differences({"datasets": []}, {"datasets": [{"name": "dtd"}]}) == ["datasets.0 was added"]
+
+
+def test_sections_that_are_read_no_more_are_named_in_words() -> None:
+    assert _differences({"seed": 0, "model": {"width": 1.0}}, {"seed": 1, "sngan": {"steps": 3}}) == [
+        "model was removed",
+        "seed was 0, is 1",
+        "sngan was added",
     ]
 
 

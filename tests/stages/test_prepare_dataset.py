@@ -61,6 +61,26 @@ def test_it_leaves_nothing_in_its_working_folder(prepared):
     assert not list(prepared.work.iterdir())
 
 
+def test_folders_and_classes_without_images_are_named(tmp_path, capfd):
+    for place in ("train/cat", "train/dog", "test/cat", "test/cow", "test/dog"):
+        (tmp_path / "images" / place).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "images" / place / "1.png")
+    (tmp_path / "images/train/dog/1.png").write_bytes(b"damaged")
+    (tmp_path / "images/train/empty").mkdir()
+    dataset = Dataset(name="folder", path=str(tmp_path / "images"))
+    made = context(tmp_path, "PrepareDataset", {"dataset": dataset.model_dump(mode="json")})
+    prepare_dataset.run(made)
+    lines = (made.out / "summary.txt").read_text().splitlines()
+    assert lines[0] == "folder: 1 images to train with, 3 held out, 8x8x1, 3 classes"
+    assert lines[1].startswith("warning: 1 files cannot be used: train/dog/1.png (")
+    assert lines[2:] == [
+        "warning: folders without an image are passed over: train/empty",
+        "warning: 2 of 3 classes have no image to train with: cow, dog",
+    ]
+    said = capfd.readouterr().err
+    assert all(line in said for line in lines[1:])
+
+
 def test_no_classifier_is_trained_without_classes(prepared, tmp_path):
     later = context(
         tmp_path,

@@ -58,9 +58,15 @@ def test_classes_are_composed_and_success_is_measured(root):
     assert outcome["metrics"]
 
 
-def test_a_composition_of_two_configs_trains_both(root):
-    outcome = ran_well("ComposeModels", root, "digits_and", BRIEF)
-    assert states(outcome)["TrainEBM (digits_stroke)"] in ("ran", "reused")
+def test_a_composition_of_two_configs_trains_both(root, tmp_path):
+    """--set does not reach the second config, which is made brief by a file beside the first."""
+    brief = "training: {steps: 30}\nlangevin: {steps: 3}\n"
+    (tmp_path / "stroke.yaml").write_text(f"extends: digits_stroke\nname: stroke\n{brief}")
+    composed = "extends: digits_and\ncompose: {members: [{label: 7}, {config: stroke, label: 2}]}\n"
+    (tmp_path / "both.yaml").write_text(composed)
+    outcome = ran_well("ComposeModels", root, tmp_path / "both.yaml", BRIEF)
+    assert states(outcome)["TrainEBM (stroke)"] == "ran"
+    assert states(outcome)["PrepareDataset (stroke)"] == "ran"
 
 
 def test_other_images_are_told_apart_by_energy(root):

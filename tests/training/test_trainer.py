@@ -208,12 +208,16 @@ np.savez(sys.argv[2], *trainer.model.get_weights(), *trainer.average.get_weights
 WHOLE_METHOD = """{
     "model": config.Model(conditional=True, norm="group", groups=4, scales=2, spectral_norm=True),
     "augmentation": config.Augmentation(crop_area=0.5, flip=True),
-    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, anneal=True, gradient_clip=0.5,
-        backprop_steps=3),
+    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, anneal=True, gradient_clip=0.5),
+}"""
+LONG_TAIL = """{
+    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, backprop_steps=3),
 }"""
 
 
-@pytest.mark.parametrize(("devices", "settings"), [(2, "{}"), (4, "{}"), (2, WHOLE_METHOD)])
+@pytest.mark.parametrize(
+    ("devices", "settings"), [(2, "{}"), (4, "{}"), (2, WHOLE_METHOD), (2, LONG_TAIL)]
+)
 def test_several_devices_do_what_one_does(tmp_path, devices, settings):
     results = []
     for count in (1, devices):

@@ -166,6 +166,7 @@ np.savez(sys.argv[2], score=float(first["score_real"]), z=adversaries._latents(t
 """
 
 
+@pytest.mark.slow
 def test_two_devices_stay_alike_and_score_real_images_as_one_does(tmp_path):
     """Real images pass no batch normalisation, so their first scores do not depend on the number of devices."""
     results = []

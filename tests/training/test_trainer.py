@@ -215,9 +215,7 @@ LONG_TAIL = """{
 }"""
 
 
-@pytest.mark.parametrize(
-    ("devices", "settings"), [(2, "{}"), (4, "{}"), (2, WHOLE_METHOD), (2, LONG_TAIL)]
-)
+@pytest.mark.parametrize(("devices", "settings"), [(2, "{}"), (4, "{}"), (2, WHOLE_METHOD), (2, LONG_TAIL)])
 def test_several_devices_do_what_one_does(tmp_path, devices, settings):
     results = []
     for count in (1, devices):

@@ -46,14 +46,17 @@ def images_to_compare(counts: Mapping[str, int]) -> None:
             )
 
 
-def folder_there(path: str | None) -> None:
+def folder_there(path: str | Path | None, holds: str = "your files") -> None:
     """Refuse a data set whose folder is not there.
+
+    Args:
+        path: None for data sets without one. holds: what the folder is to hold.
 
     Raises:
         MissingInput: dataset.path is no folder.
     """
     if path is not None and not Path(path).is_dir():
-        raise MissingInput(f"dataset.path is {path}, which is no folder; give the one that holds your files")
+        raise MissingInput(f"dataset.path is {path}, which is no folder; give the one that holds {holds}")
 
 
 def wanted_labels(labels: tuple[int, ...], classes: int) -> tuple[int, ...]:
@@ -106,6 +109,19 @@ def chains_can_be_drawn(sampling: Sampling, langevin: Langevin, augmented: bool)
         raise ConfigError(
             f"sampling.temperature is {sampling.temperature:g}, but the langevin sampler has none; set "
             "sampling.sampler=mala, or leave it out"
+        )
+
+
+def members_to_compose(count: int, operation: str) -> None:
+    """Refuse a composition of fewer than two energies.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    if count < 2:
+        raise ConfigError(
+            f"compose.members has {count} of the at least 2 energies that {operation} puts together; "
+            "give members such as [{label: 0}, {label: 1}]"
         )
 
 

@@ -39,3 +39,16 @@ def mirrored_strategy() -> tf.distribute.MirroredStrategy:
     """Synchronous training on every GPU, or on every logical CPU where there is none."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def own_rows(batch_size: int) -> tuple[tf.Tensor, int]:
+    """First row and number of rows of the global batch that the replica takes in which this is called."""
+    context = tf.distribute.get_replica_context()
+    count = batch_size // context.num_replicas_in_sync
+    return context.replica_id_in_sync_group * count, count
+
+
+def own_part(whole: tf.Tensor, batch_size: int) -> tf.Tensor:
+    """Those rows of `whole`, whose first axis is the global batch."""
+    first, count = own_rows(batch_size)
+    return whole if count == batch_size else whole[first : first + count]

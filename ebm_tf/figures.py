@@ -35,12 +35,12 @@ def save_rows(
     """Groups of images as a PNG: a row for each, with its title at the left.
 
     Args:
-        rows: uint8 [n, H, W, 1 or 3] each, n >= 1; they may differ in n.
+        rows: uint8 [n, H, W, 1 or 3] each; they may differ in n.
         titles: one per row, in one line.
         scale: as of `save_grid`.
     """
     sheet = Image.fromarray(_sheet(rows, max(map(len, rows)), scale or _scale(rows[0])))
-    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), TITLE_SIZE)
+    font = title_font()
     left = max(round(font.getlength(title)) for title in titles) + 2 * MARGIN
     page = Image.new("RGB", (left + sheet.width, sheet.height), (PAPER,) * 3)
     page.paste(sheet, (left, 0))
@@ -49,6 +49,11 @@ def save_rows(
         middle = (left - MARGIN, MARGIN / 2 + (index + 0.5) * pitch)
         pen.text(middle, title, fill="white", font=font, anchor="rm")
     page.save(path)
+
+
+def title_font() -> ImageFont.FreeTypeFont:
+    """What `save_rows` writes titles in."""
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), TITLE_SIZE)
 
 
 def save_film(strip: np.ndarray, path: Path) -> None:

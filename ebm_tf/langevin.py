@@ -61,6 +61,11 @@ def chain_settings(
     )
 
 
+def chain_temperature(step_size: float, noise_scale: float) -> float:
+    """T of the law exp(-E / T) that a Langevin chain of small steps has: sigma^2 / (2 lambda), units of energy."""
+    return noise_scale**2 / (2 * step_size)
+
+
 def row_noise(
     first: Any, count: Any, image_shape: Sequence[int], seed: tf.Tensor, dtype: tf.DType = tf.float32
 ) -> Noise:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ebm_tf.config import Replay
+from ebm_tf.datasets.store import NO_LABEL
 from ebm_tf.noise import uniform_rows
 
-NO_LABEL = -1
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """Images [B, H, W, C] in [0, 1] and a seed (int32 [2]) to images of the same shape."""
 

@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf import mala
+from ebm_tf.datasets.store import NO_LABEL
 from ebm_tf.errors import EBMError
 from ebm_tf.langevin import Chain, Energy, langevin, row_noise
 from ebm_tf.noise import uniform_rows
-from ebm_tf.replay import NO_LABEL
 
 PORTION_SECONDS = 2.0
 """About how long chains run between two reports."""
@@ -276,15 +276,6 @@ def finite(images: np.ndarray, what: str) -> np.ndarray:
             "sampling.step_size, set langevin.gradient_clip, or train the model again"
         )
     return images
-
-
-def to_uint8(images: np.ndarray, levels: int) -> np.ndarray:
-    """Images in [0, 1] to the data set's own grey levels, spread over 0..255: undoes the dequantisation.
-
-    Real images are seen in training as (level + u) / levels; the level is got back by rounding down.
-    """
-    level = np.clip(np.floor(images * levels), 0, levels - 1)
-    return np.round(level * (255 / (levels - 1))).astype(np.uint8)
 
 
 def _next_portion(steps: int, seconds: float) -> int:

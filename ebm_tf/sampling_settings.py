@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf.config import Langevin, Sampling, chain_of_samples
-from ebm_tf.langevin import chain_settings
+from ebm_tf.langevin import chain_settings, chain_temperature
 from ebm_tf.sampling import Method
 
 LOW_ACCEPTANCE = 0.01  # below it MALA's chains have hardly moved
@@ -28,7 +28,7 @@ def method_of(settings: Sampling, langevin: Langevin, steps: int) -> Method:
         return Method(chain)
     temperature = settings.temperature
     if temperature is None:
-        temperature = noise_scale**2 / (2 * step_size)
+        temperature = chain_temperature(step_size, noise_scale)
     return Method(chain, tf.constant(temperature, tf.float32))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ebm_tf.models.summary import Summary
+from ebm_tf.nested import flat
 from pipelines.runner import Outcome
 
 LOG_LINES = 15
@@ -74,17 +75,13 @@ def _summary(artifact: Path, metrics: Mapping[str, Any]) -> str:
     written = artifact / "summary.txt"
     if written.is_file():
         return written.read_text(encoding="utf-8").rstrip("\n") + "\n"
-    return "".join(f"{path}: {value}\n" for path, value in _flat(metrics))
+    return "".join(f"{path}: {_short(value)}\n" for path, value in flat(metrics))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and len(value) > LONGEST_LIST:
-            yield prefix + key, f"{len(value)} values"
-        else:
-            yield prefix + key, f"{value:.6g}" if isinstance(value, float) else str(value)
+def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > LONGEST_LIST:
+        return f"{len(value)} values"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _last_lines(log: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 
 from ebm_tf.config import Dataset, Model
@@ -19,10 +20,16 @@ class Images(NamedTuple):
 def images_of(dataset: Mapping[str, Any]) -> Optional[Images]:
     """Of a dataset section; None where only files could tell that are not there.
 
+    A user's folder may hold many files, and every task asks: it is looked at once.
+
     Raises:
         ConfigError, MissingInput: the section or its files will not do.
     """
-    section = Dataset(**dataset)
+    return _images_of(Dataset(**dataset))
+
+
+@lru_cache(maxsize=64)
+def _images_of(section: Dataset) -> Optional[Images]:
     classes = classes_of(section)
     return None if classes is None else Images(image_shape_of(section), classes)
 

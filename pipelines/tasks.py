@@ -176,9 +176,10 @@ class EvaluateOOD(StageTask):
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
         """The model and the other data sets; where these say nothing of size and colour, as the experiment's own."""
-        inputs, own = super().inputs_of(experiment), images_of(experiment["dataset"])
+        inputs, others = super().inputs_of(experiment), experiment["ood"]["datasets"]
+        own = images_of(experiment["dataset"]) if others else None
         names: list[str] = []
-        for number, dataset in enumerate(experiment["ood"]["datasets"], start=1):
+        for number, dataset in enumerate(others, start=1):
             names.append(dataset["name"])
             again = names.count(dataset["name"])
             inputs[f"PrepareDataset {number}"] = (
@@ -220,11 +221,7 @@ class ComposeModels(StageTask):
                 f"sampling.augment_every={sampling.augment_every}, leave both out"
             )
         members = experiment["compose"]["members"]
-        if len(members) < 2:
-            raise ConfigError(
-                f"compose.members has {len(members)} of the at least 2 energies that are put together; give for "
-                "example --set 'compose.members=[{label: 3}, {label: 5}]'"
-            )
+        demands.members_to_compose(len(members), experiment["compose"]["operation"])
         own, inputs = images_of(experiment["dataset"]), cls.inputs_of(experiment)
         for number, member in enumerate(members, start=1):
             _, other, _ = inputs[f"member {number}"]

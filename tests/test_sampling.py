@@ -11,7 +11,6 @@ from ebm_tf.errors import EBMError
 from ebm_tf.langevin import chain_settings
 from ebm_tf.models.architectures import ARCHITECTURES
 from ebm_tf.models.energy import EnergyModel
-from ebm_tf.replay import dequantise
 from ebm_tf.sampling import (
     Kind,
     Method,
@@ -23,7 +22,6 @@ from ebm_tf.sampling import (
     finite,
     run_chains,
     stream_chains,
-    to_uint8,
     uniform_noise,
 )
 
@@ -288,23 +286,3 @@ def test_the_frames_of_a_film_stand_ever_further_apart(start):
 
 def test_a_film_has_no_more_frames_than_its_chains_have_states(start):
     assert len(film(bowl, start, Method(CHAIN), seed=3, frames=100)) == 7
-
-
-@pytest.mark.parametrize("levels", [2, 17, 256])
-def test_to_uint8_undoes_dequantisation(levels):
-    """Up to one pixel in some 10^5, where u so near to 1 that level + u rounds to the next level in float32."""
-    values = np.round(np.linspace(0, 255, levels)).astype(np.uint8)
-    stored = np.tile(values[:, None, None, None], (1, 20, 20, 1))
-    images = dequantise(tf.constant(stored), tf.constant([1, 2]), levels).numpy()
-    assert np.ptp(images[0]) > 0.9 / levels
-    np.testing.assert_array_equal(to_uint8(images, levels), stored)
-
-
-@pytest.mark.parametrize("levels", [17, 256])
-def test_to_uint8_keeps_the_ends_and_gives_each_level_an_equal_share(levels):
-    assert to_uint8(np.array([0.0, 1.0]), levels).tolist() == [0, 255]
-    spread = to_uint8((np.arange(10 * levels) + 0.5) / (10 * levels), levels)
-    assert spread.dtype == np.uint8
-    values, counts = np.unique(spread, return_counts=True)
-    assert len(values) == levels
-    assert set(counts) == {10}

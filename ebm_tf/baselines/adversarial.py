@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ebm_tf.baselines.sngan import build_discriminator, build_generator
 from ebm_tf.config import SNGAN
-from ebm_tf.devices import demand_divisible
+from ebm_tf.devices import demand_divisible, own_part
 from ebm_tf.replay import dequantise
 
 Measurements = dict[str, tf.Tensor]
@@ -103,7 +103,7 @@ class Adversaries:
         return tf.concat(self.strategy.experimental_local_results(images), axis=0), self._sum(measured)
 
     def _discriminator_replica(self, real: tf.Tensor, latents: tf.Tensor) -> Measurements:
-        real, latents = self._part(real), self._part(latents)
+        real, latents = (own_part(whole, self.settings.batch_size) for whole in (real, latents))
         generated = self.generator(latents, training=True)
         with tf.GradientTape() as tape:
             scores = self.discriminator(tf.concat([real, generated], axis=0), training=True)
@@ -119,7 +119,7 @@ class Adversaries:
 
     def _generator_replica(self, latents: tf.Tensor) -> tuple[tf.Tensor, Measurements]:
         with tf.GradientTape() as tape:
-            images = self.generator(self._part(latents), training=True)
+            images = self.generator(own_part(latents, self.settings.batch_size), training=True)
             scores = self.discriminator(images, training=True)
             loss = tf.reduce_sum(generator_loss(scores)) / self.settings.batch_size
         norm = self._descend(tape, loss, self.generator, self.optimisers[0])
@@ -141,13 +141,6 @@ class Adversaries:
 
     def _latents(self, seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([self.settings.batch_size, self.settings.latent_size], seed)
-
-    def _part(self, whole: tf.Tensor) -> tf.Tensor:
-        """The rows of the global batch that this replica takes."""
-        context = tf.distribute.get_replica_context()
-        mine = self.settings.batch_size // context.num_replicas_in_sync
-        first = context.replica_id_in_sync_group * mine
-        return whole if context.num_replicas_in_sync == 1 else whole[first : first + mine]
 
     def _sum(self, measured: Measurements) -> Measurements:
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in measured.items()}

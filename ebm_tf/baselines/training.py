@@ -21,7 +21,7 @@ import tensorflow as tf
 from ebm_tf.baselines.adversarial import Adversaries
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
-from ebm_tf.sampling import to_uint8
+from ebm_tf.grey_levels import to_uint8
 from ebm_tf.training.checkpoint import CheckpointFolder
 from ebm_tf.training.history import History
 

@@ -20,6 +20,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
         "1.0.0": "Fixed stratified split, 1297 to train and 500 to test."
     }
+    CLASSES: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -28,7 +29,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(shape=(8, 8, 1)),
-                    "label": tfds.features.ClassLabel(num_classes=10),
+                    "label": tfds.features.ClassLabel(names=list(self.CLASSES)),
                 }
             ),
             supervised_keys=("image", "label"),
@@ -67,18 +68,7 @@ class DigitsStroke(Digits):
     put together with one of the digits' own (ComposeModels).
     """
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=self.__doc__,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(8, 8, 1)),
-                    "label": tfds.features.ClassLabel(names=list(STROKES)),
-                }
-            ),
-            supervised_keys=("image", "label"),
-        )
+    CLASSES = STROKES
 
     def _labels(self, scans: Any, train: np.ndarray) -> np.ndarray:
         ink = scans.images.sum(axis=(1, 2))

@@ -18,6 +18,7 @@ from typing import Optional
 from PIL import Image
 
 from ebm_tf.datasets.image_files import FORMATS, Unusable, read_header
+from ebm_tf.demands import folder_there
 from ebm_tf.errors import MissingInput
 
 SPLITS = ("train", "test")
@@ -47,10 +48,7 @@ def list_folder(folder: Path) -> Listing:
     Raises:
         MissingInput: it is not there, is empty, or its layout is none of those above.
     """
-    if not folder.is_dir():
-        raise MissingInput(
-            f"dataset.path is {folder}, which is no folder; give the one that holds your images"
-        )
+    folder_there(folder, "your images")
     parts = _split_folders(folder)
     names = {split: _folders(folder / part) for split, part in parts.items()}
     if len({bool(found) for found in names.values()}) > 1:

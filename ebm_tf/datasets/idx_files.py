@@ -15,6 +15,7 @@ from typing import IO, NamedTuple, Optional, cast
 
 import numpy as np
 
+from ebm_tf.demands import folder_there
 from ebm_tf.errors import MissingInput
 
 IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
@@ -35,10 +36,7 @@ def find_files(folder: Path) -> Files:
     Raises:
         MissingInput: a file is missing or not IDX, labels are there for one split only, or do not match.
     """
-    if not folder.is_dir():
-        raise MissingInput(
-            f"dataset.path is {folder}, which is no folder; give the one that holds the IDX files"
-        )
+    folder_there(folder, "the IDX files")
     images = {split: _find(folder, name) for split, name in IMAGES.items()}
     labels = {split: _find(folder, name) for split, name in LABELS.items()}
     for split, name in IMAGES.items():

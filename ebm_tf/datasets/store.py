@@ -19,6 +19,8 @@ import tensorflow as tf
 from ebm_tf.errors import MissingInput
 
 Split = Literal["train", "test"]
+NO_LABEL = -1
+"""Stands for the label of an image that has none."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +86,17 @@ def training_batches(
     Every pass is a new permutation that follows from (seed, pass); batches run across the end of a pass, so each
     image comes once a pass. Starting at `first_step` gives what an uninterrupted stream gives from there.
     """
-    parts = [images] if labels is None else [images, labels.astype(np.int32)]
-    specs = tuple(tf.TensorSpec([batch_size, *part.shape[1:]], part.dtype) for part in parts)
+    parts = images if labels is None else (images, labels.astype(np.int32))
+    specs = tf.nest.map_structure(
+        lambda part: tf.TensorSpec([batch_size, *part.shape[1:]], part.dtype), parts
+    )
 
-    def stream() -> Iterator[tuple[np.ndarray, ...]]:
+    def stream() -> Iterator[Any]:
         for chosen in _index_batches(len(images), batch_size, seed, first_step):
-            in_the_order_of_the_file = np.sort(chosen)
-            yield tuple(part[in_the_order_of_the_file] for part in parts)
+            rows = np.sort(chosen)  # in the order of the file
+            yield tf.nest.map_structure(lambda part, rows=rows: part[rows], parts)
 
-    batches = tf.data.Dataset.from_generator(stream, output_signature=specs)
-    if labels is None:
-        batches = batches.map(lambda chosen: chosen)
-    return batches.prefetch(4)
+    return tf.data.Dataset.from_generator(stream, output_signature=specs).prefetch(4)
 
 
 def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> Iterator[np.ndarray]:

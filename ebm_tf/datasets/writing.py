@@ -19,11 +19,10 @@ from ebm_tf.datasets.fetching import fetch
 from ebm_tf.datasets.folder import Folder
 from ebm_tf.datasets.registry import image_shape_of, levels_of, source
 from ebm_tf.datasets.shaping import shaped
-from ebm_tf.datasets.store import Manifest
+from ebm_tf.datasets.store import NO_LABEL, Manifest
 from ebm_tf.errors import MissingInput
 from ebm_tf.files import sha256_of
 
-NO_LABEL = -1
 REPORT_EVERY, NAMED_FILES = 1000, 10
 Report = Callable[[int, int, str], None]
 """Called with (done, in all, what is being done)."""

@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ebm_tf.evaluation.ood import to_levels
+from ebm_tf.grey_levels import Images, to_levels
 
 Flags = npt.NDArray[np.bool_]
-Images = npt.NDArray[np.uint8]
 
 Z = 1.959964  # of a two-sided 95% interval
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import ConfigError
-from ebm_tf.evaluation.ood import at_mid_level
+from ebm_tf.grey_levels import at_mid_level
 from ebm_tf.langevin import Energy
 
 IMAGES, BATCH = 1000, 250

@@ -15,8 +15,8 @@ from scipy.linalg import solve_triangular
 
 from ebm_tf.errors import ConfigError
 from ebm_tf.evaluation.statistics import FloatArray, Moments
+from ebm_tf.grey_levels import Images, from_levels, to_levels
 
-Images = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
 
 RECALL = (19, 20)  # of FPR95, as a fraction
@@ -80,26 +80,6 @@ def synthetic_images(kind: str, images: Images, levels: int, seed: int) -> Image
     return from_levels(made, levels)
 
 
-def to_levels(images: Images, levels: int) -> Images:
-    """The nearest grey level, 0..levels-1, of uint8 pixels spread over 0..255."""
-    return _nearest_level(levels)[images]
-
-
-def from_levels(level: Images, levels: int) -> Images:
-    """Grey levels spread over 0..255, as the stores hold them."""
-    return np.round(np.arange(levels) * (255 / (levels - 1))).astype(np.uint8)[level]
-
-
-def at_mid_level(images: Images, levels: int) -> npt.NDArray[np.float32]:
-    """Pixels in 0..1 as the model knows them, without chance: (level + 1/2) / levels.
-
-    Training adds U(0, 1) to the level. Here every set gets the mean of that, so that none differs by how it was
-    dequantised; and images of another data set are brought to the same levels first, or else a model of 17 greys
-    could tell them by the greys in between.
-    """
-    return ((_nearest_level(levels) + 0.5) / levels).astype(np.float32)[images]
-
-
 class GaussianPixels(NamedTuple):
     """A Gaussian fitted to pixels, the score that a network has to beat. mean: [d]. root: Cholesky factor [d, d]."""
 
@@ -130,11 +110,6 @@ def fit_gaussian_pixels(batches: Iterable[npt.NDArray[np.float32]], levels: int)
         raise ValueError("batches must hold images. Received: none")
     spread = np.full(moments.dim, 1 / (12 * levels**2))
     return GaussianPixels(moments.mean, np.linalg.cholesky(moments.covariance() + np.diag(spread)))
-
-
-def _nearest_level(levels: int) -> Images:
-    """The level of each of the 256 pixel values; a table, since images are many and values few."""
-    return np.rint(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8)
 
 
 def _scores(scores: npt.ArrayLike, name: str) -> FloatArray:

@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
-from ebm_tf.errors import ConfigError
+from ebm_tf.demands import members_to_compose
 from ebm_tf.langevin import Energy
 from ebm_tf.models.energy import EnergyModel
 
@@ -56,11 +56,7 @@ def compose(
     Raises:
         ConfigError: fewer than two energies.
     """
-    if len(energies) < 2:
-        raise ConfigError(
-            f"compose.members has {len(energies)} of the at least 2 energies that {operation} puts together; "
-            "give members such as [{label: 0}, {label: 1}]"
-        )
+    members_to_compose(len(energies), operation)
     if operation == "and":
         return Composition(conjunction(energies), 1 / len(energies))
     if operation == "or":
@@ -132,8 +128,3 @@ def of_any_label(model: EnergyModel, levels: Mapping[int, float]) -> Energy:
         return tf.reduce_min(tf.stack([each(images) for each in energies]), axis=0)
 
     return energy
-
-
-def chain_temperature(step_size: float, noise_scale: float) -> float:
-    """T of the law exp(-E / T) that a Langevin chain of small steps has: sigma^2 / (2 lambda), units of energy."""
-    return noise_scale**2 / (2 * step_size)

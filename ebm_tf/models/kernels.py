@@ -49,7 +49,41 @@ def power_iteration(kernel: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
     return _unit(tf.linalg.matvec(matrix, tf.linalg.matvec(matrix, vector), transpose_a=True))
 
 
-class Convolution(keras.layers.Conv2D):
+class UsedKernel(keras.layers.Layer):
+    """What the layers below do to their `kernel` [..., out] before it is used; they call `_set_up`."""
+
+    standardise: bool
+    spectral: bool
+
+    def _set_up(self, options: LayerOptions, seed: int, standardise: bool = False) -> None:
+        self.standardise = standardise and options.weight_standardisation
+        self.spectral, self.spectral_seed = options.spectral_norm, seed + 5
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
+        if self.spectral:  # training does not touch the vector, but it is saved with the weights
+            self.spectral_vector = self.add_weight(
+                name="spectral_vector",
+                shape=self.kernel.shape[-1:],
+                initializer=_RandomDirection(self.spectral_seed),
+                trainable=False,
+            )
+
+    def used(self, kernel: tf.Tensor) -> tf.Tensor:
+        """The form of the kernel that inputs meet."""
+        form = self._form(kernel)
+        return form / spectral_estimate(form, self.spectral_vector) if self.spectral else form
+
+    def update_spectral_vector(self) -> None:
+        """One power iteration, if the kernel is spectrally normalised."""
+        if self.spectral:
+            self.spectral_vector.assign(power_iteration(self._form(self.kernel), self.spectral_vector))
+
+    def _form(self, kernel: tf.Tensor) -> tf.Tensor:
+        return standardised(kernel) if self.standardise else kernel
+
+
+class Convolution(UsedKernel, keras.layers.Conv2D):
     """Zero-padded convolution: [B, H, W, C] to [B, H, W, width].
 
     Args:
@@ -78,32 +112,13 @@ class Convolution(keras.layers.Conv2D):
             kernel_initializer=normal_kernel(options.init_gain, seed),
             dtype=dtype,
         )
-        self.standardise = standardise and options.weight_standardisation
-        self.spectral, self.spectral_seed = options.spectral_norm, seed + 5
-
-    def build(self, input_shape: tf.TensorShape) -> None:
-        super().build(input_shape)
-        if self.spectral:
-            self.spectral_vector = _spectral_vector(self.add_weight, self.filters, self.spectral_seed)
+        self._set_up(options, seed, standardise)
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return super().convolution_op(inputs, self.used(kernel))
 
-    def used(self, kernel: tf.Tensor) -> tf.Tensor:
-        """The form of the kernel that images are convolved with."""
-        form = self._form(kernel)
-        return form / spectral_estimate(form, self.spectral_vector) if self.spectral else form
 
-    def update_spectral_vector(self) -> None:
-        """One power iteration, if the kernel is spectrally normalised."""
-        if self.spectral:
-            self.spectral_vector.assign(power_iteration(self._form(self.kernel), self.spectral_vector))
-
-    def _form(self, kernel: tf.Tensor) -> tf.Tensor:
-        return standardised(kernel) if self.standardise else kernel
-
-
-class Dense(keras.layers.Dense):
+class Dense(UsedKernel, keras.layers.Dense):
     """Linear map [B, n] to [B, width], spectrally normalised if `options` says so; arguments as of `Convolution`."""
 
     def __init__(
@@ -122,41 +137,17 @@ class Dense(keras.layers.Dense):
             kernel_initializer=normal_kernel(options.init_gain, seed),
             dtype=dtype,
         )
-        self.spectral, self.spectral_seed = options.spectral_norm, seed + 5
+        self._set_up(options, seed)
 
     def kernel_layers(self) -> tuple[Dense, ...]:
         """Itself; other blocks name their parts that have a kernel."""
         return (self,)
-
-    def build(self, input_shape: tf.TensorShape) -> None:
-        super().build(input_shape)
-        if self.spectral:
-            self.spectral_vector = _spectral_vector(self.add_weight, self.units, self.spectral_seed)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         outputs = tf.matmul(inputs, self.used(self.kernel))
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return self.activation(outputs)
-
-    def used(self, kernel: tf.Tensor) -> tf.Tensor:
-        """The form of the kernel that inputs are multiplied with."""
-        return kernel / spectral_estimate(kernel, self.spectral_vector) if self.spectral else kernel
-
-    def update_spectral_vector(self) -> None:
-        """One power iteration, if the kernel is spectrally normalised."""
-        if self.spectral:
-            self.spectral_vector.assign(power_iteration(self.kernel, self.spectral_vector))
-
-
-def _spectral_vector(add_weight: Callable[..., tf.Variable], width: int, seed: int) -> tf.Variable:
-    """A random unit vector that training does not touch, but that is saved with the weights."""
-    return add_weight(
-        name="spectral_vector",
-        shape=(width,),
-        initializer=_RandomDirection(seed),
-        trainable=False,
-    )
 
 
 class _RandomDirection(keras.initializers.Initializer):

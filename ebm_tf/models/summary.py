@@ -10,7 +10,6 @@ much, the energy and its gradient. Parameters are those that training changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ebm_tf.config import Model
 from ebm_tf.models import architectures
@@ -43,13 +42,14 @@ class Summary:
     layers: list[LayerRow]
 
 
-class Cost(NamedTuple):
+@dataclass(frozen=True)
+class Cost:
     """Parameters and multiply-adds."""
 
     parameters: int
     multiply_adds: int
 
-    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
+    def __add__(self, other: Cost) -> Cost:
         return Cost(self.parameters + other.parameters, self.multiply_adds + other.multiply_adds)
 
 
@@ -86,7 +86,7 @@ def _rows(scale: str, blocks: Blocks, shape: Shape, options: LayerOptions) -> li
     rows = []
     for block in blocks:
         name, output, cost = _counted(block, shape, options)
-        rows.append(LayerRow(scale, name, output, *cost))
+        rows.append(LayerRow(scale, name, output, cost.parameters, cost.multiply_adds))
         shape = output
     return rows
 

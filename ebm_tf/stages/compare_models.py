@@ -10,6 +10,7 @@ import numpy as np
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import EBMError
 from ebm_tf.figures import save_rows
+from ebm_tf.nested import flat
 from ebm_tf.stages.context import Context
 
 MODELS = {"ebm": "TrainEBM", "sngan": "TrainSNGAN"}
@@ -51,7 +52,7 @@ def demand_equal_protocols(judged: dict[str, Any]) -> None:
     Raises:
         EBMError: a field of the protocols differs; the text names it with both values.
     """
-    ebm, sngan = (_flat(judged[model]["protocol"]) for model in MODELS)
+    ebm, sngan = (dict(flat(judged[model]["protocol"])) for model in MODELS)
     of_one = set(judged["ebm"]["titles"]) ^ set(judged["sngan"]["titles"])  # rows that the other has none of
     for field in sorted(set(ebm) | set(sngan)):
         part, row = field.split(".")[0], field.split(".")[-1]
@@ -132,15 +133,6 @@ def _numbers(context: Context, model: str, judged: dict[str, Any]) -> dict[str, 
         "seconds": context.read_json(MODELS[model], "params.json")["seconds"],
         **{key: trained[key] for key in ("parameters", *extra)},
     }
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields by their dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        nested = isinstance(value, dict)
-        flat.update(_flat(value, f"{prefix}{key}.") if nested else {prefix + key: value})
-    return flat
 
 
 def _draw(context: Context, titles: dict[str, str]) -> None:

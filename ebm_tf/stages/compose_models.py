@@ -19,10 +19,11 @@ from ebm_tf.evaluation.composition import Flags, Images, ink_classes, rate_of, s
 from ebm_tf.evaluation.features import extract, load_classifier, weights_sha256
 from ebm_tf.evaluation.levels import level_of
 from ebm_tf.figures import save_rows
-from ebm_tf.langevin import Energy, chain_settings
-from ebm_tf.models.compose import chain_temperature, compose, of_label, shifted
+from ebm_tf.grey_levels import to_uint8
+from ebm_tf.langevin import Energy, chain_settings, chain_temperature
+from ebm_tf.models.compose import compose, of_label, shifted
 from ebm_tf.models.energy import load_trained
-from ebm_tf.sampling import Method, finite, stream_chains, to_uint8, uniform_noise
+from ebm_tf.sampling import Method, finite, stream_chains, uniform_noise
 from ebm_tf.stages.context import Context
 
 INK = "digits_stroke"

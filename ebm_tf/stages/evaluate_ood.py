@@ -21,13 +21,12 @@ from ebm_tf.evaluation.features import weights_sha256
 from ebm_tf.evaluation.levels import level_of
 from ebm_tf.evaluation.ood import (
     GaussianPixels,
-    Images,
-    at_mid_level,
     detection,
     fit_gaussian_pixels,
     synthetic_images,
 )
 from ebm_tf.figures import save_histograms
+from ebm_tf.grey_levels import Images, at_mid_level
 from ebm_tf.langevin import Energy
 from ebm_tf.models.compose import of_any_label, of_label
 from ebm_tf.models.energy import EnergyModel, load_trained

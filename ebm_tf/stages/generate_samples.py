@@ -18,6 +18,7 @@ from ebm_tf.datasets.store import Manifest, Store
 from ebm_tf.demands import chains_can_be_drawn, wanted_labels
 from ebm_tf.errors import EBMError, MissingInput
 from ebm_tf.figures import save_film, save_grid, save_rows
+from ebm_tf.grey_levels import to_uint8
 from ebm_tf.models.energy import EnergyModel, load_energy_model
 from ebm_tf.replay import dequantise
 from ebm_tf.sampling import (
@@ -30,7 +31,6 @@ from ebm_tf.sampling import (
     film,
     finite,
     stream_chains,
-    to_uint8,
     uniform_noise,
 )
 from ebm_tf.sampling_settings import describe_chain, method_of
@@ -62,28 +62,26 @@ def _from_chains(context: Context) -> None:
     manifest = Store(context.inputs["PrepareDataset"]).manifest
     weights = context.inputs["TrainEBM"] / "average.weights.h5"
     model = load_energy_model(context.section("model"), manifest.shape, weights, len(manifest.classes))
-    plans = _plans(context, model, manifest)
-    total = settings.count * sum(max(int(plan.method.chain.steps), 1) for plan in plans.values())
-    done, kinds = 0, {}
+    plans = _plans(context, model, manifest, seed)
+    work = {name: settings.count * max(int(plan.method.chain.steps), 1) for name, plan in plans.items()}
+    done, kinds, drawn = 0, {}, {}
     for name, plan in plans.items():
 
         def report(now: int, of_kind: int, before: int = done, name: str = name) -> None:
-            context.progress(before + now, total, f"{name} chains")
+            context.progress(before + now, sum(work.values()), f"{name} chains")
 
-        images, acceptance = _draw(model, plan, settings, manifest, seed, report)
+        drawn[name], acceptance = _draw(model, plan, settings, manifest, seed, report)
         chain = describe_chain(plan.method, seed, acceptance)
-        kinds[name] = _write(context, name, TITLES[name], images, plan.labels, chain)
-        done += settings.count * max(int(plan.method.chain.steps), 1)
+        kinds[name] = _write(context, name, TITLES[name], drawn[name], plan.labels, chain)
+        done += work[name]
     context.write_json("samples.json", {"weights": "average (EMA)", "kinds": kinds})
-    _write_film(context, model, plans["fresh"], manifest)
-    if model.classes:
-        _write_classes(context, manifest)
+    _write_film(context, model, plans["fresh"], manifest, seed)
+    if (labels := plans["fresh"].labels) is not None:
+        _write_classes(context, drawn["fresh"], labels, manifest)
 
 
-def _plans(context: Context, model: EnergyModel, manifest: Manifest) -> dict[str, Plan]:
-    settings = context.section("sampling")
-    seed = seed_of_samples(settings, context.section("seed"))
-    langevin = context.section("langevin")
+def _plans(context: Context, model: EnergyModel, manifest: Manifest, seed: int) -> dict[str, Plan]:
+    settings, langevin = context.section("sampling"), context.section("langevin")
     augmented = settings.augment_every is not None and context.section("augmentation").active
     chains_can_be_drawn(settings, langevin, augmented)
     wanted = np.asarray(wanted_labels(settings.labels, model.classes), np.int32)
@@ -201,19 +199,16 @@ def _write(
     return card
 
 
-def _write_film(context: Context, model: EnergyModel, plan: Plan, manifest: Manifest) -> None:
+def _write_film(context: Context, model: EnergyModel, plan: Plan, manifest: Manifest, seed: int) -> None:
     settings = context.section("sampling")
-    seed = seed_of_samples(settings, context.section("seed"))
     count = min(settings.film_chains, settings.count)
     labels = None if plan.labels is None else plan.labels[:count]
     strip = film(model, np.asarray(plan.starts(0, count)), plan.method, seed, settings.film_frames, labels)
     save_film(to_uint8(finite(strip, "pictures of chains"), manifest.levels), context.out / "film.png")
 
 
-def _write_classes(context: Context, manifest: Manifest) -> None:
+def _write_classes(context: Context, images: np.ndarray, labels: np.ndarray, manifest: Manifest) -> None:
     """A row for each class that was drawn, of its first samples."""
-    with np.load(context.out / "fresh.npz", allow_pickle=False) as file:
-        images, labels = file["images"], file["labels"]
     shown = np.unique(labels)[:CLASS_ROWS]
     rows = [images[labels == label][:CLASS_COLUMNS] for label in shown]
     save_rows(rows, context.out / "classes.png", [manifest.classes[label] for label in shown])

@@ -12,7 +12,7 @@ from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.features import extract, load_classifier
 from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.figures import save_grid
-from ebm_tf.sampling import to_uint8
+from ebm_tf.grey_levels import at_mid_level, to_uint8
 from ebm_tf.stages.context import Context
 
 GAUSSIAN_FITTED = 10_000  # images
@@ -53,8 +53,7 @@ def gaussian_images(images: np.ndarray, count: int, levels: int, random: np.rand
     blocks = np.array_split(chosen, -(-len(chosen) // GAUSSIAN_BLOCK))
 
     def pixels(block: np.ndarray) -> np.ndarray:
-        level = np.round(images[block].reshape(len(block), -1) * np.float32((levels - 1) / 255))
-        return (level + np.float32(0.5)) / np.float32(levels)
+        return at_mid_level(images[block].reshape(len(block), -1), levels)
 
     mean = sum(pixels(block).sum(axis=0, dtype=np.float64) for block in blocks) / len(chosen)
     drawn = np.tile(mean.astype(np.float32), (count, 1))

@@ -6,10 +6,9 @@ import csv
 
 import numpy as np
 
-from ebm_tf.datasets.store import Store
+from ebm_tf.datasets.store import NO_LABEL, Store
 from ebm_tf.evaluation.neighbours import nearest
 from ebm_tf.figures import save_neighbours
-from ebm_tf.replay import NO_LABEL
 from ebm_tf.stages.context import Context
 
 

@@ -11,7 +11,7 @@ from ebm_tf.augment import Augmenter, Draws, draw
 from ebm_tf.config import Augmentation
 from ebm_tf.datasets.store import Store
 from ebm_tf.figures import save_grid
-from ebm_tf.sampling import to_uint8
+from ebm_tf.grey_levels import at_mid_level, to_uint8
 from ebm_tf.stages.context import Context
 
 IMAGES, DRAWS = 8, 11  # rows of the contact sheet, and augmented images in each
@@ -28,9 +28,8 @@ def run(context: Context) -> None:
 
     augmenter = tf.function(Augmenter(settings, manifest.shape))
     repeated = np.repeat(originals, DRAWS, axis=0)
-    # The middle of each grey level's interval, so that an image without changes comes back the same.
-    pixels = (np.round(repeated * ((manifest.levels - 1) / 255)) + 0.5) / manifest.levels
-    augmented = augmenter(tf.constant(pixels, tf.float32), tf.constant([seed, 0])).numpy()
+    pixels = at_mid_level(repeated, manifest.levels)  # so that an image without changes comes back the same
+    augmented = augmenter(tf.constant(pixels), tf.constant([seed, 0])).numpy()
     shown = to_uint8(augmented, manifest.levels).reshape(len(originals), DRAWS, *manifest.shape)
     sheet = np.concatenate([originals[:, None], shown], axis=1)
     save_grid(sheet.reshape(-1, *manifest.shape), context.out / "augmentations.png", columns=1 + DRAWS)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from ebm_tf.config import Health
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
-from ebm_tf.sampling import to_uint8
+from ebm_tf.grey_levels import to_uint8
 from ebm_tf.training.checkpoint import CheckpointFolder
 from ebm_tf.training.health import Guard
 from ebm_tf.training.history import History

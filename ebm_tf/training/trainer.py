@@ -12,10 +12,11 @@ import keras
 import tensorflow as tf
 
 from ebm_tf.config import Augmentation, Langevin, Loss, Model, Optimiser, Replay, Training
-from ebm_tf.devices import demand_divisible
+from ebm_tf.datasets.store import NO_LABEL
+from ebm_tf.devices import demand_divisible, own_part, own_rows
 from ebm_tf.langevin import chain_settings, row_noise
 from ebm_tf.models.energy import build_energy_model
-from ebm_tf.replay import NO_LABEL, Augment, Chains, ReplayBuffer, dequantise
+from ebm_tf.replay import Augment, Chains, ReplayBuffer, dequantise
 from ebm_tf.training.step import (
     Measurements,
     Share,
@@ -141,7 +142,7 @@ class Trainer:
             The samples x- [batch, H, W, C] in [0, 1], and the measurements, means over the global batch.
         """
         seeds = _seeds(self.seed, number, attempt)
-        start, others, fill = self._drawn(number, attempt, labels)
+        start, others, fill = self._drawn(seeds, number, attempt, labels)
         share = Share(
             dequantise(real, seeds.real, self.levels),
             start.images,
@@ -166,14 +167,13 @@ class Trainer:
         measurements["learning_rate"] = learning_rate
         return samples, measurements
 
-    def _drawn(self, number: tf.Tensor, attempt: tf.Tensor, labels: tf.Tensor) -> Drawn:
+    def _drawn(self, now: Seeds, number: tf.Tensor, attempt: tf.Tensor, labels: tf.Tensor) -> Drawn:
         """What the step draws from the buffer.
 
         Augmentation takes its time. So the next step's draw is made and augmented beside this step's chains, from the
         buffer as it is now: what this step adds can be drawn from the step after next on. The first step after a
         roll-back takes the draw that waits in its checkpoint.
         """
-        now = _seeds(self.seed, number, attempt)
         if self.waiting is None:
             return self._draw(now, labels)
         taken = tf.cond(tf.equal(number, 0), lambda: self._draw(now, labels), self.waiting.take)
@@ -197,13 +197,11 @@ class Trainer:
         """What each replica does; `share` is still the whole batch, of which it takes its own part."""
         context = tf.distribute.get_replica_context()
         batch = self.training_settings.batch_size
-        mine = batch // context.num_replicas_in_sync
-        first = context.replica_id_in_sync_group * mine
 
         def part(whole: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
-            return whole if mine == batch or whole is None else whole[first : first + mine]
+            return None if whole is None else own_part(whole, batch)
 
-        noise = row_noise(first, mine, self.image_shape, chain_seed)
+        noise = row_noise(*own_rows(batch), self.image_shape, chain_seed)
         self.model.update_spectral_vectors()
         weights = self.model.trainable_variables
         result = loss_gradients(

@@ -10,14 +10,9 @@ from scipy.stats import multivariate_normal
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from ebm_tf.errors import ConfigError
-from ebm_tf.evaluation.ood import (
-    at_mid_level,
-    detection,
-    fit_gaussian_pixels,
-    from_levels,
-    synthetic_images,
-    to_levels,
-)
+from ebm_tf.evaluation.ood import detection, fit_gaussian_pixels, synthetic_images
+from ebm_tf.grey_levels import at_mid_level, from_levels, to_levels
+from tests.test_grey_levels import images_on
 
 KINDS = ("uniform_noise", "rotated", "inverted", "constant", "shuffled")
 
@@ -95,32 +90,6 @@ def test_scores_that_are_none_are_refused(bad, words):
         detection(bad, [0.0])
     with pytest.raises(ValueError, match=words.replace("positives", "negatives")):
         detection([0.0], bad)
-
-
-def images_on(levels, count=20, size=6, channels=1):
-    level = np.random.default_rng(1).integers(0, levels, (count, size, size, channels))
-    return np.round(level * (255 / (levels - 1))).astype(np.uint8)
-
-
-@pytest.mark.parametrize("levels", [2, 17, 256])
-def test_levels_there_and_back(levels):
-    images = images_on(levels)
-    np.testing.assert_array_equal(from_levels(to_levels(images, levels), levels), images)
-    assert to_levels(images, levels).max() == levels - 1
-
-
-@pytest.mark.parametrize("levels", [2, 17, 256])
-def test_mid_levels_are_the_mean_of_what_training_sees(levels):
-    pixels = at_mid_level(from_levels(np.arange(levels), levels), levels)
-    assert pixels.dtype == np.float32
-    np.testing.assert_allclose(pixels, (np.arange(levels) + 0.5) / levels, rtol=1e-6)
-
-
-def test_images_of_256_greys_are_brought_to_17():
-    pixels = at_mid_level(np.arange(256, dtype=np.uint8), 17)
-    assert len(np.unique(pixels)) == 17
-    nearest = np.abs(np.arange(256)[:, None] - np.linspace(0, 255, 17)).argmin(axis=1)
-    np.testing.assert_allclose(pixels, (nearest + 0.5) / 17, rtol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

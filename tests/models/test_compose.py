@@ -7,9 +7,8 @@ import pytest
 import tensorflow as tf
 
 from ebm_tf.errors import ConfigError
-from ebm_tf.langevin import chain_settings, langevin
+from ebm_tf.langevin import chain_settings, chain_temperature, langevin
 from ebm_tf.models.compose import (
-    chain_temperature,
     compose,
     conjunction,
     disjunction,

@@ -12,9 +12,10 @@ import tensorflow as tf
 from ebm_tf.baselines.sngan import GENERATOR_FILE, build_generator
 from ebm_tf.config import SNGAN, Augmentation, Compute, Langevin, Model, Sampling
 from ebm_tf.errors import ConfigError, EBMError, MissingInput
+from ebm_tf.grey_levels import to_uint8
 from ebm_tf.langevin import chain_settings
 from ebm_tf.models.energy import build_energy_model, load_energy_model
-from ebm_tf.sampling import Kind, Method, film, run_chains, to_uint8, uniform_noise
+from ebm_tf.sampling import Kind, Method, film, run_chains, uniform_noise
 from ebm_tf.stages import generate_samples
 from ebm_tf.stages.context import Context
 

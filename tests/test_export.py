@@ -15,7 +15,8 @@ from ebm_tf.export import CHECK_PROGRAM, SIGNATURES, check_export, export
 from ebm_tf.langevin import chain_settings, energy_gradient
 from ebm_tf.models.architectures import Conv, Dense, Energy, Flatten, LayerOptions, Pool, Residual
 from ebm_tf.models.energy import EnergyModel
-from ebm_tf.sampling import Kind, Method, run_chains, stream_chains, uniform_noise
+from ebm_tf.sampling import Kind, Method, stream_chains, uniform_noise
+from tests.chains import run_chains
 
 BLOCKS = (Conv(4), Pool(), Flatten(), Dense(8), Energy())
 SHAPE = (4, 6, 2)

@@ -82,7 +82,10 @@ def test_a_chain_in_portions_is_the_same_chain(start, cut, anneal):
 def test_annealed_noise_fades_linearly_to_nothing(tail):
     """Without energy a chain only adds up its noise: sigma (K - k) / K in step k = 1 .. K of the paper."""
     middle, settings = tf.fill(SHAPE, tf.constant(0.5, tf.float64)), chain(4, noise_scale=0.04, anneal=True)
-    flat = lambda images: 0 * bowl(images)  # noqa: E731
+
+    def flat(images):
+        return 0 * bowl(images)
+
     if tail is None:
         end = langevin(flat, middle, noise(), settings)
     else:

@@ -38,7 +38,10 @@ def run(energy, start, chain, temperature=TEMPERATURE, seed=1, first=0, end=None
     def compiled(state):
         count = tf.shape(state.images)[0]
         noise = row_noise(0, count, SHAPE, tf.constant([seed, 0]), tf.float64)
-        chances = lambda k: uniform_rows(0, count, (), [seed + 100, k], tf.float64)  # noqa: E731
+
+        def chances(k):
+            return uniform_rows(0, count, (), [seed + 100, k], tf.float64)
+
         return mala(energy, state, noise, chances, chain, tf.constant(temperature, tf.float64), first, end)
 
     return compiled(start if isinstance(start, State) else begin(energy, start, chain))
@@ -130,7 +133,10 @@ def test_an_energy_that_is_no_number_is_refused():
     start = uniform(20)
     chain = settings(1, 1e-6)
     state = begin(gauss, start, chain)
-    broken = lambda images: gauss(images) * np.nan  # noqa: E731
+
+    def broken(images):
+        return gauss(images) * np.nan
+
     after = mala_step(
         broken, state, np.zeros(start.shape), np.full(20, 0.5), chain, tf.constant(1.0, tf.float64)
     )

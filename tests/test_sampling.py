@@ -20,10 +20,10 @@ from ebm_tf.sampling import (
     chain_seed,
     film,
     finite,
-    run_chains,
     stream_chains,
     uniform_noise,
 )
+from tests.chains import run_chains
 
 SHAPE = (4, 4, 1)
 CHAIN = chain_settings(6, step_size=0.1, noise_scale=0.05)

@@ -1,9 +1,5 @@
 """Hinge losses by hand and their gradients by finite differences; one step; several devices."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,8 +9,8 @@ from ebm_tf.baselines.plan import plan
 from ebm_tf.baselines.sngan import Discriminator, Generator
 from ebm_tf.config import SNGAN
 from ebm_tf.errors import ConfigError
+from tests.on_devices import results_on
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTHS = plan((8, 8, 1), 0.05)
 
 
@@ -169,13 +165,7 @@ np.savez(sys.argv[2], score=float(first["score_real"]), z=adversaries._latents(t
 @pytest.mark.slow
 def test_two_devices_stay_alike_and_score_real_images_as_one_does(tmp_path):
     """Real images pass no batch normalisation, so their first scores do not depend on the number of devices."""
-    results = []
-    for count in (1, 2):
-        file = tmp_path / f"{count}.npz"
-        command = [sys.executable, "-c", ON_DEVICES, str(count), str(file)]
-        subprocess.run(command, cwd=REPOSITORY, check=True)
-        results.append(dict(np.load(file, allow_pickle=False)))
-    one, two = results
+    one, two = results_on((1, 2), ON_DEVICES, tmp_path)
     np.testing.assert_allclose(one["score"], two["score"], rtol=1e-5)
     np.testing.assert_array_equal(one["z"], two["z"])
 

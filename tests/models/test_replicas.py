@@ -1,12 +1,8 @@
 """Spectral vectors on several devices: the same as on one, inside and outside of `strategy.run`."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.on_devices import results_on
 
 ON_DEVICES = """
 import sys
@@ -49,13 +45,7 @@ np.savez(sys.argv[2], **seen)
 
 
 def test_two_devices_update_as_one_does(tmp_path):
-    results = []
-    for count in (1, 2):
-        file = tmp_path / f"{count}.npz"
-        command = [sys.executable, "-c", ON_DEVICES, str(count), str(file)]
-        subprocess.run(command, cwd=REPOSITORY, check=True)
-        results.append(dict(np.load(file, allow_pickle=False)))
-    one, two = results
+    one, two = results_on((1, 2), ON_DEVICES, tmp_path)
     assert len(two["start"]) == 2
     for when in one:
         for copy in two[when]:

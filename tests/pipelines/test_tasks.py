@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import cli
-from ebm_tf.config import Experiment, leaves
+from ebm_tf.config import Dataset, Experiment, leaves
 from ebm_tf.config_files import available_configs, load_experiment
 from ebm_tf.errors import ConfigError, MissingInput
+from pipelines import knowledge
 from pipelines.runner import Request, execute
 from pipelines.tasks import (
     TASKS,
@@ -20,6 +21,7 @@ from pipelines.tasks import (
     GenerateSamples,
     Report,
     TrainEBM,
+    all_tasks,
     check,
     task_named,
     tree,
@@ -219,3 +221,28 @@ def test_what_cannot_work_is_known_before_anything_runs(
     with pytest.raises(ConfigError, match=words):
         execute(Request(task, Experiment(**settings), tmp_path / "root"))
     assert not (tmp_path / "root").exists()
+
+
+def test_a_folder_that_has_lost_its_images_troubles_only_who_asks_for_them(tmp_path: Path) -> None:
+    """Results made before stay what they are; other tasks of the experiment are listed and linked as ever."""
+    (tmp_path / "notes.txt").write_text("no image")
+    experiment = Experiment(dataset={"name": "folder", "path": str(tmp_path)})
+    assert (
+        len(all_tasks(experiment, Path("/r"))) == len(TASKS) + 2
+    )  # and two of the baseline for CompareModels
+    with pytest.raises(MissingInput, match=r"none of the files in .* is an image"):
+        check(TrainEBM.of(experiment, Path("/r")))
+
+
+def test_a_folder_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def counted(dataset: Dataset) -> int:
+        looks.append(dataset)
+        return 2
+
+    monkeypatch.setattr(knowledge, "classes_of", counted)
+    monkeypatch.setattr(knowledge, "image_shape_of", lambda dataset: (8, 8, 1))
+    experiment = Experiment(dataset={"name": "folder", "path": str(tmp_path)})
+    check(Report.of(experiment, Path("/r")))
+    assert len(looks) == 1

@@ -12,6 +12,7 @@ from ebm_tf.config import Compute
 from ebm_tf.errors import EBMError
 from ebm_tf.stages import compare_models
 from ebm_tf.stages.context import Context
+from tests.stores import write_store
 
 PROTOCOL = {
     "extractor": {"name": "classifier", "sha256": "a" * 64, "features": 64, "test_accuracy": 0.98},
@@ -79,12 +80,7 @@ def compare(folder, ebm, sngan):
     }
     for name in ("ebm samples", "sngan samples"):
         np.savez(inputs[name] / "fresh.npz", images=random.integers(0, 256, (50, 8, 8, 1), np.uint8))
-    np.save(inputs["PrepareDataset"] / "test.npy", random.integers(0, 256, (20, 8, 8, 1), np.uint8))
-    manifest = {
-        "dataset": "test", "version": "1", "shape": [8, 8, 1], "dtype": "uint8", "levels": 17,
-        "classes": ["0"], "counts": {"train": 20, "test": 20}, "sha256": {}, "licence": "none",
-    }  # fmt: skip
-    (inputs["PrepareDataset"] / "manifest.json").write_text(json.dumps(manifest))
+    write_store(inputs["PrepareDataset"], {"test": random.integers(0, 256, (20, 8, 8, 1), np.uint8)})
     out = folder / "out"
     out.mkdir()
     context = Context("CompareModels", "test", {}, Compute(), inputs, folder, out, io.StringIO())

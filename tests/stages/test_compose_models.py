@@ -14,6 +14,7 @@ from ebm_tf.evaluation.features import classifier_network, extract, load_classif
 from ebm_tf.models.energy import build_energy_model, save_model_card
 from ebm_tf.stages import compose_models
 from ebm_tf.stages.context import Context
+from tests.stores import write_store
 
 SHAPE = (8, 8, 1)
 CLASSES = ["zero", "one", "two"]
@@ -21,25 +22,11 @@ CLASSES = ["zero", "one", "two"]
 
 def store(folder, name, labels, classes=CLASSES, shape=SHAPE):
     """A data set of 17 greys whose images have more ink the higher their label."""
-    folder.mkdir()
     level = np.random.default_rng(0).integers(0, 5, (len(labels), *shape)) + 4 * labels[:, None, None, None]
     images = np.round(level * (255 / 16)).astype(np.uint8)
-    for split, part in (("train", slice(None)), ("test", slice(0, len(labels) // 2))):
-        np.save(folder / f"{split}.npy", images[part])
-        np.save(folder / f"{split}_labels.npy", labels[part])
-    manifest = {
-        "dataset": name,
-        "version": "1",
-        "shape": list(shape),
-        "dtype": "uint8",
-        "levels": 17,
-        "classes": classes,
-        "counts": {"train": len(labels), "test": len(labels) // 2},
-        "sha256": {},
-        "licence": "none",
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    parts = {"train": slice(None), "test": slice(0, len(labels) // 2)}
+    of_images, of_labels = ({split: all_[part] for split, part in parts.items()} for all_ in (images, labels))
+    return write_store(folder, of_images, of_labels, classes, name=name)
 
 
 def trained(folder, seed, shape=SHAPE, **settings):

@@ -10,6 +10,7 @@ from ebm_tf.config import Compute, Evaluation
 from ebm_tf.evaluation.features import classifier_network, extract, load_classifier, save_classifier
 from ebm_tf.stages import evaluate_fid, reference_statistics
 from ebm_tf.stages.context import Context
+from tests.stores import write_store
 
 SETTINGS = Evaluation(baseline_count=70, kid_subsets=2)
 
@@ -22,14 +23,10 @@ def context(tmp_path):
     store, features, references, samples, out = (tmp_path / name for name in names)
     for name in names:
         (tmp_path / name).mkdir()
-    for split in ("train", "test"):
-        images = (random.integers(0, 17, (80, 8, 8, 1)) * 15).astype(np.uint8)
-        np.save(store / f"{split}.npy", images)
-    manifest = {
-        "dataset": "test", "version": "1", "shape": [8, 8, 1], "dtype": "uint8", "levels": 17,
-        "classes": ["a", "b"], "counts": {"train": 80, "test": 80}, "sha256": {}, "licence": "none",
-    }  # fmt: skip
-    (store / "manifest.json").write_text(json.dumps(manifest))
+    images = {
+        split: (random.integers(0, 17, (80, 8, 8, 1)) * 15).astype(np.uint8) for split in ("train", "test")
+    }
+    write_store(store, images, classes=["a", "b"])
     save_classifier(classifier_network((8, 8, 1), 2), 2, 0.95, features)
     np.savez(samples / "fresh.npz", images=np.load(store / "train.npy"))
     kinds = {"fresh": {"title": "SNGAN", "images": 80}}

@@ -16,6 +16,7 @@ from ebm_tf.models.energy import build_energy_model, load_trained, save_model_ca
 from ebm_tf.stages import evaluate_ood
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.evaluate_ood import chosen
+from tests.stores import write_store
 
 LEVELS = 17
 SHAPE = (8, 8, 1)
@@ -28,23 +29,9 @@ def images_of(count, seed=0, levels=LEVELS, shape=SHAPE):
 
 def store(folder, train, test, name="own", levels=LEVELS):
     """A data set of these images, labelled 0 and 2 in turn."""
-    folder.mkdir()
-    for split, images in (("train", train), ("test", test)):
-        np.save(folder / f"{split}.npy", images)
-        np.save(folder / f"{split}_labels.npy", 2 * (np.arange(len(images)) % 2))
-    manifest = {
-        "dataset": name,
-        "version": "1",
-        "shape": list(test.shape[1:]),
-        "dtype": "uint8",
-        "levels": levels,
-        "classes": ["a", "b", "c"],
-        "counts": {"train": len(train), "test": len(test)},
-        "sha256": {},
-        "licence": "none",
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    images = {"train": train, "test": test}
+    labels = {split: 2 * (np.arange(len(part)) % 2) for split, part in images.items()}
+    return write_store(folder, images, labels, ["a", "b", "c"], levels, name)
 
 
 def trained(folder, **settings):

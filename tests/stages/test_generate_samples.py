@@ -15,9 +15,10 @@ from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.grey_levels import to_uint8
 from ebm_tf.langevin import chain_settings
 from ebm_tf.models.energy import build_energy_model, load_energy_model
-from ebm_tf.sampling import Kind, Method, film, run_chains, uniform_noise
+from ebm_tf.sampling import Kind, Method, film, uniform_noise
 from ebm_tf.stages import generate_samples
 from ebm_tf.stages.context import Context
+from tests.chains import run_chains
 
 SHAPE, LEVELS, SEED = (8, 8, 1), 17, 5
 CLASSES = ["round", "straight", "crossed"]
@@ -343,7 +344,10 @@ def test_of_the_baseline_there_is_one_kind(data, tmp_path):
 
 def test_the_kinds_of_chains_have_random_numbers_of_their_own():
     start = np.full((2, *SHAPE), 0.5, np.float32)
-    flat = lambda images: tf.zeros(len(images)) * tf.reduce_sum(images, axis=[1, 2, 3])  # noqa: E731
+
+    def flat(images):
+        return tf.zeros(len(images)) * tf.reduce_sum(images, axis=[1, 2, 3])
+
     chain = chain_settings(1, 1.0, 0.1)
     fresh, refined = (run_chains(flat, start, chain, SEED, 2, no_report, kind=kind) for kind in Kind)
     assert not np.isclose(fresh, refined).any()

@@ -141,7 +141,7 @@ def test_of_a_section_named_in_part_the_rest_is_no_attribute(tmp_path):
     context = Context("X", "0", settings, Compute(), {}, tmp_path, tmp_path, io.StringIO())
     assert context.section("sampling").count == 7
     with pytest.raises(AttributeError, match="steps"):
-        context.section("sampling").steps  # noqa: B018
+        _ = context.section("sampling").steps
     with pytest.raises(ConfigError, match=r"sampling.count received 1"):
         Context(
             "X", "0", {"sampling": {"count": 1}}, Compute(), {}, tmp_path, tmp_path, io.StringIO()

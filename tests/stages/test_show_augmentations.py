@@ -13,28 +13,16 @@ from ebm_tf.config import Augmentation, Compute
 from ebm_tf.figures import MARGIN
 from ebm_tf.stages import show_augmentations
 from ebm_tf.stages.context import Context
+from tests.stores import write_store
 
 SIZE = 8
 
 
 def stored(folder, channels, levels=256, count=10):
     """A store of `count` random training images with the given number of grey levels."""
-    folder.mkdir()
     level = np.random.default_rng(0).integers(0, levels, (count, SIZE, SIZE, channels))
     images = np.round(level * 255 / (levels - 1)).astype(np.uint8)
-    np.save(folder / "train.npy", images)
-    manifest = {
-        "dataset": "test",
-        "version": "1",
-        "shape": [SIZE, SIZE, channels],
-        "dtype": "uint8",
-        "levels": levels,
-        "classes": ["a"],
-        "counts": {"train": count},
-        "sha256": {},
-        "licence": "none",
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_store(folder, {"train": images}, levels=levels)
     return images
 
 

@@ -13,22 +13,17 @@ from ebm_tf.config import SNGAN, Compute
 from ebm_tf.errors import ConfigError, EBMError
 from ebm_tf.stages import train_sngan
 from ebm_tf.stages.context import Context
+from tests.stores import write_store
 
 SETTINGS = SNGAN(steps=3, width=0.1, latent_size=6, batch_size=8, discriminator_steps=2, log_every=1)
 
 
 def make_context(folder, shape=(8, 8, 1), **changes):
     """A stage on a store of random images."""
-    for name in ("store", "work", "out"):
+    for name in ("work", "out"):
         (folder / name).mkdir()
     images = (np.random.default_rng(0).integers(0, 17, (20, *shape)) * 15).astype(np.uint8)
-    for split in ("train", "test"):
-        np.save(folder / "store" / f"{split}.npy", images)
-    manifest = {
-        "dataset": "test", "version": "1", "shape": list(shape), "dtype": "uint8", "levels": 17,
-        "classes": ["0"], "counts": {"train": 20, "test": 20}, "sha256": {}, "licence": "none",
-    }  # fmt: skip
-    (folder / "store" / "manifest.json").write_text(json.dumps(manifest))
+    write_store(folder / "store", {"train": images, "test": images})
     return Context(
         stage="TrainSNGAN",
         fingerprint="test",

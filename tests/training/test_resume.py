@@ -16,6 +16,7 @@ import pytest
 
 from ebm_tf.config_files import load_experiment
 from ebm_tf.training.history import read_csv
+from tests.stores import write_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = 60
@@ -25,17 +26,10 @@ SECTIONS = ("seed", "model", "langevin", "replay", "augmentation", "loss", "opti
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store of random digits-like images, written without TFDS."""
-    folder = tmp_path_factory.mktemp("store")
     images = (np.random.default_rng(0).integers(0, 17, (90, 8, 8, 1)) * 15).astype(np.uint8)
-    for split in ("train", "test"):
-        np.save(folder / f"{split}.npy", images)
-        np.save(folder / f"{split}_labels.npy", np.zeros(90, np.int64))
-    manifest = {
-        "dataset": "test", "version": "1", "shape": [8, 8, 1], "dtype": "uint8", "levels": 17,
-        "classes": ["0"], "counts": {"train": 90, "test": 90}, "sha256": {}, "licence": "none",
-    }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    splits = ("train", "test")
+    labels = dict.fromkeys(splits, np.zeros(90, np.int64))
+    return write_store(tmp_path_factory.mktemp("store"), dict.fromkeys(splits, images), labels)
 
 
 class Run:

@@ -1,9 +1,5 @@
 """The compiled step: one trace, the average, the rate, several devices against one."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,8 +7,7 @@ import tensorflow as tf
 from ebm_tf import config
 from ebm_tf.errors import ConfigError
 from ebm_tf.training.trainer import Trainer, learning_rate_at
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.on_devices import results_on
 
 
 def make_trainer(strategy=None, **changes):
@@ -217,13 +212,7 @@ LONG_TAIL = """{
 
 @pytest.mark.parametrize(("devices", "settings"), [(2, "{}"), (4, "{}"), (2, WHOLE_METHOD), (2, LONG_TAIL)])
 def test_several_devices_do_what_one_does(tmp_path, devices, settings):
-    results = []
-    for count in (1, devices):
-        file = tmp_path / f"{count}.npz"
-        command = [sys.executable, "-c", ON_DEVICES, str(count), str(file), settings]
-        subprocess.run(command, cwd=REPOSITORY, check=True)
-        results.append(dict(np.load(file, allow_pickle=False)))
-    one, several = results
+    one, several = results_on((1, devices), ON_DEVICES, tmp_path, settings)
     np.testing.assert_array_equal(one.pop("buffer"), several.pop("buffer"))
     for name in one:
         np.testing.assert_allclose(one[name], several[name], rtol=1e-4, atol=1e-5)  # a hundredth of a step

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,18 @@ app = typer.Typer(
 data = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 messages = Console(stderr=True)
 
+
+class Split(str, Enum):
+    """Half of a data set."""
+
+    train = "train"
+    test = "test"
+
+
 # As in pipelines/tasks.py, which takes too long to import for --help.
 TASK_NAMES = (
-    "PrepareDataset, ShowAugmentations, TrainFeatureExtractor, TrainEBM, TrainSNGAN, ReferenceStatistics, "
-    "GenerateSamples, RetrieveNeighbours, EvaluateFID, CompareModels, EvaluateOOD, ComposeModels, ExportModel, Report"
+    "PrepareDataset, ShowAugmentations, TrainFeatureExtractor, ImportFeatureExtractor, ReferenceStatistics, "
+    "BaselineStatistics, TrainEBM, TrainSNGAN, GenerateSamples, RetrieveNeighbours, EvaluateFID, CompareModels, EvaluateOOD, ComposeModels, ExportModel, Report"
 )
 TASK = typer.Option(..., "--task", "-t", help=f"Task to run, with all that it needs: {TASK_NAMES}.")
 PLANNED_TASK = typer.Option("Report", "--task", "-t", help=f"Task to plan: {TASK_NAMES}.")
@@ -44,6 +53,49 @@ ROOT = typer.Option(Path(), "--root", help="Folder that artifacts/ and runs/ are
 FORCE = typer.Option([], "--force", metavar="TASK", help="Rebuild this task even if it is there. Repeatable.")
 JSON = typer.Option(False, "--json", help="Print one JSON object instead of tables.")
 DEBUG = typer.Option(False, "--debug", help="Show tracebacks and Luigi's log.")
+EXTRACTORS = "pixels, random-conv, inception, keras-inception, classifier, saved-model"
+SAMPLES = typer.Option(
+    ..., "--samples", metavar="FOLDER|NPZ", help="Images to judge: files of one size, or uint8."
+)
+REFERENCE = typer.Option(
+    ...,
+    "--reference",
+    metavar="FOLDER|NPZ|DATASET",
+    help="What they are compared with; an .npz may hold mu and sigma; a data set is prepared once below --root.",
+)
+IMAGES = typer.Option(..., "--images", metavar="FOLDER|NPZ|DATASET", help="Images to measure.")
+OUT = typer.Option(..., "--out", metavar="NPZ", help="File to write.")
+EXTRACTOR = typer.Option(
+    "pixels",
+    "--extractor",
+    "-e",
+    metavar="NAME[:PATH]",
+    help=f"Features to compare in: {EXTRACTORS}. inception is the network of the FID: its graph comes from PATH or from "
+    "the variable EBM_INCEPTION. pixels needs nothing and says little.",
+)
+METRICS = typer.Option(
+    "",
+    "--metrics",
+    "-m",
+    metavar="NAME,NAME",
+    help="Some of frechet_distance, frechet_distance_infinity, kid, inception_score, precision, recall, density, coverage, "
+    "class_coverage; by default all that can be measured.",
+)
+SPLIT = typer.Option(Split.train, "--split", help="Of a data set.")
+SET_EVALUATION = typer.Option(
+    [],
+    "--set",
+    "-s",
+    metavar="KEY=VALUE",
+    help="Change a setting: evaluation.bootstrap=0, dataset.size=32. Repeatable.",
+)
+RUNS = typer.Argument(
+    ...,
+    metavar="RUN...",
+    help="Two or more: an experiment's name or its folder below runs/, an artifact of EvaluateFID, or a JSON file "
+    "that evaluate --json printed.",
+)
+ROW = typer.Option("fresh", "--row", metavar="ROW", help="Which samples of a run: fresh, buffer, real_test.")
 WORKERS = typer.Option(1, "--workers", min=1, max=64, help="Tasks at the same time.")
 SCHEDULER = typer.Option("local", "--scheduler", metavar="local|HOST:PORT", help="Luigi's scheduler.")
 
@@ -183,6 +235,89 @@ def model(config: str = CONFIG, settings: list[str] = SET, as_json: bool = JSON,
             print_json(asdict(summary))
         else:
             show_network(summary, data)
+
+
+@app.command()
+def evaluate(
+    samples: str = SAMPLES,
+    reference: str = REFERENCE,
+    extractor: str = EXTRACTOR,
+    metrics: str = METRICS,
+    split: Split = SPLIT,
+    settings: list[str] = SET_EVALUATION,
+    root: Path = ROOT,
+    as_json: bool = JSON,
+    debug: bool = DEBUG,
+) -> None:
+    """Measure images from anywhere against others: Fréchet distance, KID, precision, recall and more.
+
+    Nothing is trained and no config is needed:
+
+    python cli.py evaluate --samples FOLDER --reference cifar10 --split test --extractor inception:GRAPH.tgz
+    """
+    with errors_as_lines(None, as_json, debug):
+        from pipelines import foreign
+        from pipelines.display import show_evaluation
+        from pipelines.watching import Watcher, shown
+
+        names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
+        wanted = foreign.Wanted(samples, reference, extractor, names, split.value, settings, root)
+        with shown("evaluate", messages) as tell:
+            found = foreign.evaluate(wanted, lambda journal: Watcher(journal, messages), tell)
+        if as_json:
+            print_json({"status": "done", "exit_code": 0, **found})
+        else:
+            show_evaluation(found, data)
+
+
+@app.command()
+def statistics(
+    images: str = IMAGES,
+    out: Path = OUT,
+    extractor: str = EXTRACTOR,
+    split: Split = SPLIT,
+    settings: list[str] = SET_EVALUATION,
+    root: Path = ROOT,
+    as_json: bool = JSON,
+    debug: bool = DEBUG,
+) -> None:
+    """Write mean and covariance of images' features as the .npz of mu and sigma that FID programs exchange.
+
+    Such a file is a --reference of evaluate, which then need not measure the same images each time.
+    """
+    with errors_as_lines(None, as_json, debug):
+        from pipelines import foreign
+        from pipelines.watching import Watcher, shown
+
+        wanted = foreign.Wanted(images, images, extractor, None, split.value, settings, root)
+        with shown("statistics", messages) as tell:
+            made = foreign.write_statistics(wanted, out, lambda journal: Watcher(journal, messages), tell)
+        told = {"file": out, "images": made.count, "extractor": made.identity and made.identity.as_json()}
+        if as_json:
+            print_json({"status": "done", "exit_code": 0, **told})
+        else:
+            data.print(f"{out}: mu and sigma of {made.count} images", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    runs: list[str] = RUNS,
+    row: str = ROW,
+    root: Path = ROOT,
+    as_json: bool = JSON,
+    debug: bool = DEBUG,
+) -> None:
+    """Set judged runs side by side: the settings that differ, and the metrics of those that were measured alike."""
+    with errors_as_lines(None, as_json, debug):
+        from pipelines import comparison
+        from pipelines.display import show_comparison
+        from pipelines.judged import load_runs
+
+        compared = comparison.compare(load_runs(runs, root, row))
+        if as_json:
+            print_json({"status": "done", "exit_code": 0, "row": row, **comparison.as_json(compared)})
+        else:
+            show_comparison(compared, data)
 
 
 @app.command()

@@ -50,6 +50,7 @@ DatasetName = Literal[
     "idx",
     "folder",
 ]
+DATASET_NAMES: tuple[str, ...] = get_args(DatasetName)
 
 
 class Dataset(Section):
@@ -91,10 +92,7 @@ class Dataset(Section):
     @field_validator("path", mode="before")
     @classmethod
     def _one_path_for_one_folder(cls, value: Any) -> Any:
-        """Absolute, so that a result is not taken for that of another folder of the same name elsewhere."""
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
-            return str(Path(str(value)).expanduser().absolute())
-        return value
+        return _absolute(value)
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> Dataset:
@@ -316,11 +314,46 @@ class Health(Section):
     )
 
 
+class Selection(Section):
+    """Judging during training, by samples of the averaged weights: curves, and which weights were the best."""
+
+    every: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="Training steps between evaluations; the last step has one, too (0: none at all).",
+    )
+    count: int = Field(
+        1000,
+        ge=500,
+        le=1_000_000,
+        description="Chains of an evaluation, from uniform noise, each time the same, so that curves are smooth.",
+    )
+    steps: int = Field(
+        100, ge=1, le=1_000_000, description="Langevin steps of these chains; all else is as in langevin."
+    )
+    metric: Literal["frechet_distance", "kid"] = Field(
+        "frechet_distance", description="What is least at the best weights, against the training images."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        description="Of these chains, which share no noise with those of sampling, whatever its seed.",
+    )
+    batch_size: int = Field(250, ge=1, le=65_536, description="Chains that run side by side.")
+
+
 class Sampling(Section):
     """The samples that are judged and shown, drawn with the EMA weights."""
 
     source: Literal["ebm", "sngan"] = Field(
         "ebm", description="Whose samples: the energy model's, or the SNGAN baseline's (S A.2)."
+    )
+    weights: Literal["average", "best"] = Field(
+        "average",
+        description="Of the energy model: the averaged (EMA) ones as training left them, or as they were when "
+        "selection judged them best.",
     )
     count: int = Field(1000, ge=2, le=10_000_000, description="Images of each kind (fresh, buffer).")
     seed: Optional[int] = Field(
@@ -435,32 +468,104 @@ class Neighbours(Section):
 
     queries: int = Field(10, ge=1, le=1000, description="Fresh samples shown with their neighbours.")
     k: int = Field(5, ge=1, le=1000, description="Neighbours of each.")
+    space: Literal["pixels", "features"] = Field(
+        "pixels", description="Distances are L2 over pixels of 0..1, or over the features of the extractor."
+    )
+    flips: bool = Field(
+        False,
+        description="A training image counts as near as it or its mirror image is; for sets in which mirror images are "
+        "natural. In features the sample is mirrored instead.",
+    )
+    percentile: float = Field(
+        5.0,
+        gt=0,
+        lt=100,
+        description="Of the test images' distances; the share of samples that are nearer to a training image is told.",
+    )
+    count: int = Field(
+        10_000, ge=1, description="Samples, and test images, whose neighbours are sought, at most."
+    )
+    pairs: int = Field(
+        10, ge=1, le=1000, description="Samples listed and shown that lie nearest to a training image."
+    )
 
 
 class Extractor(Section):
-    """The classifier whose penultimate features the distances are measured in."""
+    """What turns images into the features that distances are measured between."""
 
-    epochs: int = Field(30, ge=1, le=10_000, description="Passes over the training images.")
-    batch_size: int = Field(64, ge=1, le=65_536, description="Images per step.")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Step size of Adam; falls to 0 by a cosine.")
+    name: Literal["classifier", "inception", "keras-inception", "pixels", "random-conv", "saved-model"] = (
+        Field(
+            "classifier",
+            description="classifier: a small network that the pipeline trains on the same images. inception: the reference "
+            "network of the FID. keras-inception: that of keras.applications, another network. pixels; random-conv: "
+            "convolutions that nobody trained. saved-model: your own.",
+        )
+    )
+    path: Optional[str] = Field(
+        None,
+        description="Of inception the graph (.pb, or the .tgz that it comes in; else the variable EBM_INCEPTION), of "
+        "keras-inception its weights (.h5), of saved-model the folder.",
+    )
+    sha256: Optional[str] = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="What the extractor's sha256 has to be; by default it is only told.",
+    )
+    epochs: int = Field(30, ge=1, le=10_000, description="Of classifier: passes over the training images.")
+    batch_size: int = Field(64, ge=1, le=65_536, description="Of classifier: images per step.")
+    learning_rate: float = Field(
+        2e-3, gt=0, le=1, description="Of classifier: step size of Adam; falls to 0 by a cosine."
+    )
     seed: int = Field(
-        0, ge=0, lt=2**31, description="Of the classifier; apart from the experiment's, so that runs compare."
+        0,
+        ge=0,
+        lt=2**31,
+        description="Of classifier and random-conv; apart from the experiment's, so that runs compare.",
     )
     minimum_accuracy: float = Field(
         0.9,
         ge=0,
         le=1,
-        description="Share of test images to get right; below it the features are not trusted.",
+        description="Of classifier: share of test images to get right; below it the features are not trusted.",
     )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_path_for_one_file(cls, value: Any) -> Any:
+        return _absolute(value)
+
+    @model_validator(mode="after")
+    def _path_is_of_use(self) -> Extractor:
+        without = ("classifier", "pixels", "random-conv")
+        if self.path is not None and self.name in without:
+            raise ValueError(f"extractor.path is {self.path}, but {self.name} takes none; leave it out")
+        if self.name == "saved-model" and self.path is None:
+            raise ValueError(
+                "extractor.name is saved-model, which needs extractor.path; give the model's folder"
+            )
+        return self
 
 
 class Evaluation(Section):
     """What EvaluateFID computes."""
 
-    seed: int = Field(0, ge=0, lt=2**31, description="Of the baselines' images and of KID's subsets.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Of the baselines' images, of subsets and of bootstrap draws."
+    )
     baseline_count: int = Field(1000, ge=2, description="Images of each baseline row (noise, Gaussian).")
     kid_subsets: int = Field(100, ge=1, le=100_000, description="Subsets that KID is averaged over.")
     kid_subset_size: int = Field(1000, ge=2, description="Images of each KID subset, at most.")
+    inception_score_splits: int = Field(
+        10, ge=1, le=1000, description="Parts that the Inception Score is measured on, for its spread."
+    )
+    manifold_neighbours: int = Field(
+        5, ge=1, le=1000, description="k of precision, recall, density and coverage."
+    )
+    manifold_images: int = Field(
+        10_000, ge=2, description="Images of each side for precision, recall, density and coverage, at most."
+    )
+    bootstrap: int = Field(200, ge=0, le=100_000, description="Draws behind each interval (0: no intervals).")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Of the intervals.")
 
 
 class Compute(Section):
@@ -474,6 +579,9 @@ class Compute(Section):
     )
     logical_cpus: int = Field(1, ge=1, le=64, description="CPU replicas to train on where there is no GPU.")
     deterministic: bool = Field(True, description="Only operations that give the same bits each time.")
+    extraction_batch: int = Field(
+        256, ge=1, le=65_536, description="Images that a feature extractor is given at a time."
+    )
     data_dir: Optional[str] = Field(
         None, description="Where TFDS keeps downloads; by default ~/tensorflow_datasets (or TFDS_DATA_DIR)."
     )
@@ -498,6 +606,7 @@ class Experiment(Section):
     optimiser: Optimiser = Optimiser()
     training: Training = Training()
     health: Health = Health()
+    selection: Selection = Selection()
     sampling: Sampling = Sampling()
     sngan: SNGAN = SNGAN()
     compose: Compose = Compose()
@@ -519,6 +628,15 @@ class Experiment(Section):
             raise ValueError(
                 f"sampling.labels is {list(self.sampling.labels)}, but model.conditional is false, so that samples "
                 "have no class; train with model.conditional=true, or give no labels"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _best_weights_are_kept(self) -> Experiment:
+        if self.sampling.weights == "best" and not self.selection.every:
+            raise ValueError(
+                "sampling.weights is best, but selection.every is 0, so that training judges no weights; set "
+                "selection.every to the steps between evaluations, or sampling.weights=average"
             )
         return self
 
@@ -586,6 +704,13 @@ def range_of(field: FieldInfo) -> str:
         if hasattr(constraint, key)
     ]
     return ", ".join([_named(annotation), *bounds])
+
+
+def _absolute(path: Any) -> Any:
+    """A path as it is from everywhere, so that a result is not taken for that of another file of the same name."""
+    if isinstance(path, (str, int, float)) and not isinstance(path, bool) and path != "":
+        return str(Path(str(path)).expanduser().absolute())
+    return path
 
 
 def _without_none(annotation: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 MARGIN, PAPER = 4, 96  # pixels; a grey that neither strokes nor backgrounds have much of
-TITLE_SIZE = 13  # pixels
+TITLE_SIZE, CAPTION_SIZE = 13, 11  # pixels
+CAPTIONED_WIDTH = 96  # pixels of an image with words under it, about
 
 
 def save_grid(images: np.ndarray, path: Path, columns: int, scale: int | None = None) -> None:
@@ -51,9 +53,9 @@ def save_rows(
     page.save(path)
 
 
-def title_font() -> ImageFont.FreeTypeFont:
+def title_font(size: int = TITLE_SIZE) -> ImageFont.FreeTypeFont:
     """What `save_rows` writes titles in."""
-    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), TITLE_SIZE)
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
 
 
 def save_film(strip: np.ndarray, path: Path) -> None:
@@ -74,19 +76,36 @@ def save_neighbours(
 
     Args:
         queries: uint8 [q, H, W, C]. neighbours: uint8 [q, k, H, W, C].
-        distances: [q, k], in pixels of 0..1 (L2). captions: further words per neighbour.
+        distances: [q, k], under each neighbour. captions: further words per neighbour, of a few lines.
     """
-    rows, columns = distances.shape
-    figure, axes = plt.subplots(
-        rows, columns + 1, figsize=(1.15 * (columns + 1), 1.45 * rows), squeeze=False, layout="constrained"
-    )
-    for row in range(rows):
-        _show(axes[row, 0], queries[row], "sample")
-        for column in range(columns):
-            words = f"{distances[row, column]:.2f}\n{captions[row][column]}"
-            _show(axes[row, column + 1], neighbours[row, column], words)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    scale = _scale(queries, CAPTIONED_WIDTH)
+    tiles = [[_enlarged(image, scale) for image in (query, *row)] for query, row in zip(queries, neighbours)]
+    words = [
+        ["sample", *(f"{distance:.2f}\n{caption}" for distance, caption in zip(*row))]
+        for row in zip(distances, captions)
+    ]
+    _captioned(tiles, words).save(path)
+
+
+def save_pairs(
+    above: np.ndarray, below: np.ndarray, captions: Sequence[str], path: Path, columns: int = 10
+) -> None:
+    """Images in pairs, one above the other, with words under each pair.
+
+    Args:
+        above, below: uint8 [n, H, W, C] each, n >= 1.
+        captions: one per pair, of a few lines.
+        columns: pairs side by side, at most.
+    """
+    scale = _scale(above, CAPTIONED_WIDTH)
+    pairs = [np.stack([_enlarged(image, scale) for image in pair]) for pair in zip(above, below)]
+    padded = np.pad(np.array(pairs), [(0, 0), (0, 0), (0, MARGIN), (0, 0), (0, 0)], constant_values=255)
+    tiles = padded.reshape(len(pairs), -1, *padded.shape[3:])[:, :-MARGIN]
+    starts = range(0, len(pairs), columns)
+    _captioned(
+        [list(tiles[start : start + columns]) for start in starts],
+        [captions[start : start + columns] for start in starts],
+    ).save(path)
 
 
 def save_curves(
@@ -172,9 +191,28 @@ def _sheet(rows: Sequence[np.ndarray], columns: int, scale: int) -> np.ndarray:
     return sheet
 
 
-def _scale(images: np.ndarray) -> int:
-    """Pixels per pixel that make images [n, H, W, C] about 48 wide."""
-    return max(1, round(48 / images.shape[2]))
+def _captioned(tiles: Sequence[Sequence[np.ndarray]], captions: Sequence[Sequence[str]]) -> Image.Image:
+    """Tiles uint8 [h, w, 3] of one size in rows on white, each with its words under it."""
+    font = title_font(CAPTION_SIZE)
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    boxes = [pen.multiline_textbbox((0, 0), words, font) for row in captions for words in row]
+    high, wide = tiles[0][0].shape[:2]
+    pitch = max(wide, *(math.ceil(box[2]) for box in boxes)) + 2 * MARGIN
+    drop = high + max(math.ceil(box[3]) for box in boxes) + 4 * MARGIN
+    page = Image.new("RGB", (pitch * max(map(len, tiles)), drop * len(tiles)), "white")
+    pen = ImageDraw.Draw(page)
+    for row, (images, texts) in enumerate(zip(tiles, captions)):
+        for column, (image, words) in enumerate(zip(images, texts)):
+            left, top = column * pitch, row * drop + MARGIN
+            page.paste(Image.fromarray(image), (left + (pitch - wide) // 2, top))
+            below = (left + pitch / 2, top + high + MARGIN)
+            pen.multiline_text(below, words, fill="black", font=font, anchor="ma", align="center")
+    return page
+
+
+def _scale(images: np.ndarray, width: int = 48) -> int:
+    """Pixels per pixel that make images [n, H, W, C] about so wide."""
+    return max(1, round(width / images.shape[2]))
 
 
 def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
@@ -182,8 +220,27 @@ def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
     return colour.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _show(axis: plt.Axes, image: np.ndarray, words: str) -> None:
-    axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_xlabel(words, fontsize=7)
-    axis.set_xticks([])
-    axis.set_yticks([])
+def save_marked_curves(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]], mark: float | None, words: str, path: Path
+) -> None:
+    """Curves of different rates over one axis of steps, one below the other, with a step marked in all of them.
+
+    Args:
+        panels: title to steps [n] and values [n], each with an n of its own; values that are not finite are gaps.
+        mark: the step; None marks none. words: what it is.
+    """
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(8, 1.9 * len(panels)), sharex=True, squeeze=False, layout="constrained"
+    )
+    for axis, (title, (steps, values)) in zip(axes.flat, panels.items()):
+        style = {"marker": ".", "markersize": 5} if len(steps) <= 50 else {}
+        axis.plot(steps, values, linewidth=1.2, **style)
+        if mark is not None:
+            axis.axvline(mark, color="C3", linestyle="--", linewidth=1, label=f"step {mark:g}: {words}")
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.3)
+    if mark is not None:
+        axes[0, 0].legend(fontsize=8)
+    axes[-1, 0].set_xlabel("step", fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -31,10 +31,14 @@ Starts = Callable[[int, int], Any]
 
 
 class Kind(IntEnum):
-    """Which chains of a seed: from noise, or from given images. Each kind has random numbers of its own."""
+    """Which chains of a seed: from noise, from given images, from noise while training is going on.
+
+    Each kind has random numbers of its own.
+    """
 
     FRESH = 0
     REFINED = 1
+    SELECTION = 2
 
 
 class Use(IntEnum):

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ebm_tf.models.summary import Summary
 from ebm_tf.nested import flat
+from pipelines.comparison import ABSENT, Cell, Comparison, number, what_differs
 from pipelines.runner import Outcome
 
 LOG_LINES = 15
@@ -64,6 +65,102 @@ def show_network(summary: Summary, data: Console) -> None:
     data.print(table(("scale", "layer", "output", "parameters", "multiply-adds"), [*rows, total]))
     line = f"{summary.architecture} ({summary.source}) on images of {_sizes(summary.image_shape)}"
     data.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_evaluation(found: Mapping[str, Any], data: Console) -> None:
+    """The metrics with their intervals and spreads, what was left out and why, and what they were measured with."""
+
+    def say(line: str) -> None:
+        data.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    protocol, intervals = found["protocol"], found["intervals"]
+    confidence = f"{protocol['intervals']['confidence']:.0%} interval"
+    rows = []
+    for metric, value in found.items():
+        if metric in found["omitted"] or not isinstance(value, float) or metric == "seconds":
+            continue
+        if metric.endswith("_spread"):
+            continue
+        spread, interval = found.get(f"{metric}_spread"), intervals.get(metric)
+        rows.append(
+            (
+                metric,
+                number(value),
+                "" if interval is None else f"{number(interval[0])} to {number(interval[1])}",
+                "" if spread is None else number(spread),
+            )
+        )
+    data.print(table(("metric", "value", confidence, "spread"), rows))
+    extractor, reference, names = protocol["extractor"], protocol["reference"], protocol["names"]
+    of_what = "images of unknown number" if reference["images"] is None else f"{reference['images']} images"
+    say("")
+    say(
+        f"{protocol['images']} samples of {names['samples']} against {of_what} of {names['reference']}, in the "
+        f"{extractor['features']} features of {extractor['name']} (sha256 {extractor['sha256'][:12]})."
+    )
+    for metric, reason in found["omitted"].items():
+        say(f"no {metric}: {reason}")
+    for warning in found["warnings"]:
+        say(warning)
+
+
+def show_comparison(comparison: Comparison, data: Console) -> None:
+    """The settings that differ, then group by group the metrics (* marks the best) and the verdicts."""
+
+    def say(line: str) -> None:
+        data.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    if comparison.settings:
+        known = next(iter(comparison.settings.values()))
+        rows = [(name, *row) for name, row in _folded(comparison.settings)]
+        data.print(table(("setting that differs", *known), rows))
+    else:
+        say("No setting that is known of two runs differs.")
+    for position, group in enumerate(comparison.groups, start=1):
+        say("")
+        if len(comparison.groups) > 1:
+            words = what_differs(group)
+            say(f"Group {position}" + (f", measured otherwise than group 1: {words}" if words else ""))
+        rows = [
+            (metric, *(_cell(cells.get(label), group.best.get(metric) == label) for label in group.runs))
+            for metric, cells in group.metrics.items()
+        ]
+        data.print(table(("metric", *group.runs), rows))
+        for line in group.verdicts:
+            say(line)
+    if len(comparison.groups) > 1:
+        say("Nothing is ranked across groups: their numbers were not measured alike.")
+    for note in comparison.notes:
+        say(note)
+
+
+def _folded(settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """One row for each setting; a section that some runs lack and the others agree on is one row in all."""
+    sections: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, row in settings.items():
+        sections.setdefault(name.split(".")[0], {})[name] = row
+    told = []
+    for section, rows in sections.items():
+        labels = list(next(iter(rows.values())))
+        without = [label for label in labels if all(row[label] == ABSENT for row in rows.values())]
+        others = [{str(row[label]) for label in labels if label not in without} for row in rows.values()]
+        if without and len(rows) > 1 and all(len(values) == 1 for values in others):
+            cells = [ABSENT if label in without else f"{len(rows)} settings" for label in labels]
+            told.append((f"{section}.*", cells))
+        else:
+            told += [(name, [str(value) for value in row.values()]) for name, row in rows.items()]
+    return told
+
+
+def _cell(cell: Cell | None, best: bool) -> str:
+    if cell is None:
+        return ABSENT
+    told = number(cell.value)
+    if cell.interval is not None:
+        told += f" [{number(cell.interval[0])}, {number(cell.interval[1])}]"
+    elif cell.spread is not None:
+        told += f" +- {number(cell.spread)}"
+    return f"{told} *" if best else told
 
 
 def _sizes(shape: Sequence[int]) -> str:

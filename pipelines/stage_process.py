@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,17 +56,20 @@ def run_stage(name: str, spec: Path, output: Path, log: Path, lock: int, progres
     Raises:
         StageError: the child said so, or ended otherwise than with 0.
     """
-    with log.open("a", encoding="utf-8", buffering=1) as log_file:
-        child = subprocess.Popen(
-            stage_command(name, spec, output),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log_file,
-            text=True,
-            errors="replace",
-            env=_environment(),
-            pass_fds=(lock,),
-            start_new_session=True,
+    with ExitStack() as opened:
+        log_file = opened.enter_context(log.open("a", encoding="utf-8", buffering=1))
+        child = opened.enter_context(
+            subprocess.Popen(
+                stage_command(name, spec, output),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                text=True,
+                errors="replace",
+                env=_environment(),
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
         )
         try:
             error = _listen(child, log_file, progress)

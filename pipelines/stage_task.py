@@ -90,6 +90,11 @@ class StageTask(luigi.Task):
         return {upstream.name(): (upstream, experiment, "") for upstream in cls.UPSTREAM}
 
     @classmethod
+    def applies(cls, experiment: dict[str, Any]) -> bool:
+        """Whether the experiment has a use for the task; others are not listed among its tasks."""
+        return True
+
+    @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
         """Refuse an experiment that this task can do nothing with, before anything runs.
 
@@ -202,7 +207,7 @@ class StageTask(luigi.Task):
     def _build(self, lock: int, journal: Journal) -> str:
         artifact, began = self.artifact, datetime.now(timezone.utc)
         inputs = {
-            name: {"fingerprint": task.fingerprint, "content": task.artifact.content()}
+            name: {"task": task.name(), "fingerprint": task.fingerprint, "content": task.artifact.content()}
             for name, task in self.sources().items()
         }
         prepare_work(artifact, {name: made["content"] for name, made in inputs.items()})

@@ -10,9 +10,10 @@ from typing import Any
 
 from ebm_tf import demands
 from ebm_tf.baselines.plan import plan
-from ebm_tf.config import Augmentation, Experiment, Langevin, Model, Sampling
+from ebm_tf.config import Augmentation, Experiment, Extractor, Langevin, Model, Sampling
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
+from ebm_tf.evaluation.extractors.sources import demand_source
 from ebm_tf.models.summary import summarise
 from pipelines.knowledge import as_the_own, images_of, labels_known
 from pipelines.stage_task import Inputs, StageTask
@@ -34,9 +35,11 @@ class PrepareDataset(StageTask):
 
 
 class TrainFeatureExtractor(StageTask):
-    """Trains the classifier whose features the distances are measured in."""
+    """Trains the classifier that tells classes apart and whose features distances may be measured in."""
 
-    SETTINGS = ("extractor",)
+    SETTINGS = tuple(
+        f"extractor.{key}" for key in ("epochs", "batch_size", "learning_rate", "seed", "minimum_accuracy")
+    )
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
 
@@ -45,6 +48,57 @@ class TrainFeatureExtractor(StageTask):
         """Images of two classes at least."""
         if images := images_of(experiment["dataset"]):
             demands.classes_to_tell_apart(experiment["dataset"]["name"], images.classes)
+
+
+class ImportFeatureExtractor(StageTask):
+    """Takes in a feature extractor that others trained, or that needs no training, with its identity."""
+
+    SETTINGS = tuple(f"extractor.{key}" for key in ("name", "path", "sha256", "seed"))
+    UPSTREAM = (PrepareDataset,)
+
+    @classmethod
+    def applies(cls, experiment: dict[str, Any]) -> bool:
+        """Where no classifier is trained."""
+        return bool(experiment["extractor"]["name"] != "classifier")
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Its files."""
+        extractor = Extractor(**experiment["extractor"])
+        if not cls.applies(experiment):
+            raise ConfigError(
+                "extractor.name is classifier, which TrainFeatureExtractor trains; run that, or name another extractor"
+            )
+        demand_source(extractor.name, None if extractor.path is None else Path(extractor.path))
+
+
+def extractor_of(experiment: dict[str, Any]) -> Inputs:
+    """The task that has the features of an experiment, as the input "Extractor"."""
+    imported = ImportFeatureExtractor.applies(experiment)
+    return {"Extractor": (ImportFeatureExtractor if imported else TrainFeatureExtractor, experiment, "")}
+
+
+class ReferenceStatistics(StageTask):
+    """Measures the features of the real images."""
+
+    UPSTREAM = (PrepareDataset,)
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The images and the extractor."""
+        return {**super().inputs_of(experiment), **extractor_of(experiment)}
+
+
+class BaselineStatistics(StageTask):
+    """Measures the features of images that no model made: uniform noise, and a Gaussian fitted to the pixels."""
+
+    SETTINGS = ("evaluation.seed", "evaluation.baseline_count")
+    UPSTREAM = (PrepareDataset,)
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The images and the extractor."""
+        return {**super().inputs_of(experiment), **extractor_of(experiment)}
 
 
 class TrainEBM(StageTask):
@@ -60,9 +114,19 @@ class TrainEBM(StageTask):
         "optimiser",
         "training",
         "health",
+        "selection",
     )
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The images; with selection also what samples are judged by."""
+        inputs = super().inputs_of(experiment)
+        if experiment["selection"]["every"]:
+            inputs.update(extractor_of(experiment))
+            inputs[ReferenceStatistics.name()] = (ReferenceStatistics, experiment, "")
+        return inputs
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
@@ -90,13 +154,6 @@ class ShowAugmentations(StageTask):
 
     SETTINGS = ("seed", "augmentation")
     UPSTREAM = (PrepareDataset,)
-
-
-class ReferenceStatistics(StageTask):
-    """Measures the features of the real images and of the baselines."""
-
-    SETTINGS = ("evaluation.seed", "evaluation.baseline_count")
-    UPSTREAM = (PrepareDataset, TrainFeatureExtractor)
 
 
 class GenerateSamples(StageTask):
@@ -141,12 +198,26 @@ class RetrieveNeighbours(StageTask):
     SETTINGS = ("neighbours",)
     UPSTREAM = (PrepareDataset, GenerateSamples)
 
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """Images and samples; where they are compared by features, also these."""
+        inputs = super().inputs_of(experiment)
+        if experiment["neighbours"]["space"] == "features":
+            inputs.update(extractor_of(experiment))
+            inputs[ReferenceStatistics.name()] = (ReferenceStatistics, experiment, "")
+        return inputs
+
 
 class EvaluateFID(StageTask):
-    """Computes the Fréchet distance and KID of the samples, beside those of the baselines."""
+    """Measures the samples: Fréchet distance, KID, precision, recall and more, beside those of the baselines."""
 
     SETTINGS = ("evaluation",)
-    UPSTREAM = (PrepareDataset, TrainFeatureExtractor, ReferenceStatistics, GenerateSamples)
+    UPSTREAM = (PrepareDataset, ReferenceStatistics, BaselineStatistics, GenerateSamples)
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """What is compared, and the extractor."""
+        return {**super().inputs_of(experiment), **extractor_of(experiment)}
 
 
 class CompareModels(StageTask):
@@ -247,7 +318,7 @@ class ComposeModels(StageTask):
 class ExportModel(StageTask):
     """Writes a SavedModel that needs none of this code, and checks it in such a process."""
 
-    SETTINGS = ("sampling.step_size", "sampling.noise_scale", "langevin", "model")
+    SETTINGS = ("sampling.step_size", "sampling.noise_scale", "sampling.weights", "langevin", "model")
     UPSTREAM = (TrainEBM, PrepareDataset)
 
 
@@ -256,14 +327,19 @@ class Report(StageTask):
 
     UPSTREAM = (
         PrepareDataset,
-        TrainFeatureExtractor,
         TrainEBM,
         ReferenceStatistics,
+        BaselineStatistics,
         GenerateSamples,
         RetrieveNeighbours,
         EvaluateFID,
         ExportModel,
     )
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """What is shown, and the extractor that the numbers rest on."""
+        return {**super().inputs_of(experiment), **extractor_of(experiment)}
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
@@ -281,9 +357,11 @@ TASKS: dict[str, type[StageTask]] = {
         PrepareDataset,
         ShowAugmentations,
         TrainFeatureExtractor,
+        ImportFeatureExtractor,
+        ReferenceStatistics,
+        BaselineStatistics,
         TrainEBM,
         TrainSNGAN,
-        ReferenceStatistics,
         GenerateSamples,
         RetrieveNeighbours,
         EvaluateFID,
@@ -331,8 +409,9 @@ def tree(root_task: StageTask) -> list[StageTask]:
 
 
 def all_tasks(experiment: Experiment, root: Path) -> list[StageTask]:
-    """Every task of the experiment and all that they stand on, each after those that it needs."""
-    return _in_order([task.of(experiment, root) for task in TASKS.values()])
+    """Every task that the experiment has a use for, and all that they stand on, each after those that it needs."""
+    values = experiment.model_dump(mode="json")
+    return _in_order([task.of(experiment, root) for task in TASKS.values() if task.applies(values)])
 
 
 def _in_order(pending: list[StageTask]) -> list[StageTask]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -27,7 +29,7 @@ class Watcher:
 
     def __init__(self, journal: Journal, console: Console) -> None:
         self._journal = journal
-        self._view: View = Bars(console) if console.is_terminal else Lines(console)
+        self._view = view_on(console)
         self._offset = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -123,6 +125,30 @@ class Lines:
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def view_on(console: Console) -> View:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars(console) if console.is_terminal else Lines(console)
+
+
+@contextmanager
+def shown(title: str, console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    """For work in this process: gives a function that is told how much is done, of how much, and what is being done."""
+    view, began = view_on(console), time.monotonic()
+    about = {"task": title, "key": title}
+    view.show({**about, "event": "started"})
+
+    def tell(done: int, total: int, message: str) -> None:
+        view.show({**about, "event": "progress", "done": done, "total": total, "message": message})
+
+    ending = "failed"
+    try:
+        yield tell
+        ending = "done"
+    finally:
+        view.show({**about, "event": ending, "seconds": time.monotonic() - began})
+        view.close()
 
 
 def ending_line(event: dict[str, Any]) -> str:

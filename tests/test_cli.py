@@ -65,7 +65,7 @@ def test_a_network_that_does_not_fit_its_images_is_refused() -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "status", "configs", "model", "doctor"])
+@pytest.mark.parametrize("command", ["run", "plan", "status", "configs", "model", "compare", "doctor"])
 def test_every_command_has_help(command: str) -> None:
     done = call(command, "--help")
     assert done.returncode == 0

@@ -16,6 +16,7 @@ from ebm_tf.figures import (
     save_grid,
     save_histograms,
     save_neighbours,
+    save_pairs,
     save_rows,
 )
 
@@ -93,18 +94,71 @@ def is_a_picture(path):
     return min(pixels.shape[:2]) > 50 and len(np.unique(pixels)) > 2
 
 
+def enlarged(image, scale):
+    return np.kron(np.broadcast_to(image, (*image.shape[:2], 3)), np.ones((scale, scale, 1), np.uint8))
+
+
+def places_of(tile, page):
+    """Where a tile stands in a page, pixel by pixel, as (top, left)."""
+    windows = np.lib.stride_tricks.sliding_window_view(page, tile.shape[:2], axis=(0, 1))
+    corners = np.argwhere(np.all(windows[..., 0, 0] == tile[0, 0], axis=2))
+    high, wide = tile.shape[:2]
+    return [
+        (top, left)
+        for top, left in corners.tolist()
+        if np.array_equal(page[top : top + high, left : left + wide], tile)
+    ]
+
+
+@pytest.mark.parametrize(("width", "scale"), [(8, 12), (32, 3), (128, 1)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_neighbours(tmp_path, channels):
-    queries, neighbours = random_images(2, 8, 8, channels), random_images(2, 3, 8, 8, channels)
-    captions = [["#1, zero", "#2, one", "#3, two"]] * 2
+def test_every_neighbour_stands_in_the_row_of_its_query(tmp_path, channels, width, scale):
+    shape = (width, width, channels)
+    queries, neighbours = random_images(2, *shape), random_images(2, 3, *shape, seed=1)
+    captions = [["#1, zero", "#2, one\nmirrored", "#3, two"]] * 2
     save_neighbours(queries, neighbours, np.ones((2, 3)), captions, tmp_path / "neighbours.png")
-    assert is_a_picture(tmp_path / "neighbours.png")
+    page, rest = read(tmp_path / "neighbours.png"), read(tmp_path / "neighbours.png").copy()
+    corners = []
+    for query, row in zip(queries, neighbours):
+        found = [places_of(enlarged(image, scale), page) for image in (query, *row)]
+        assert [len(places) for places in found] == [1, 1, 1, 1], "each once"
+        corners.append([places[0] for places in found])
+        for top, left in corners[-1]:
+            rest[top : top + scale * width, left : left + scale * width] = 255
+    tops, lefts = np.moveaxis(np.array(corners), 2, 0)
+    assert np.all(np.diff(tops, axis=1) == 0) and tops[1, 0] - tops[0, 0] > scale * width
+    assert np.all(lefts[0] == lefts[1]) and np.all(np.diff(lefts[0]) > scale * width)
+    assert rest.min() < 100 and rest.max() == 255, "words on white"
+    inked = np.flatnonzero((rest < 128).any(axis=(1, 2)))
+    assert not np.isin(inked, np.arange(tops[0, 0], tops[0, 0] + scale * width)).any(), (
+        "below the images alone"
+    )
+    assert inked.max() < len(page) - 1 and (rest[:, [0, -1]] == 255).all(), "no words are cut off"
 
 
-def test_one_query_with_one_neighbour(tmp_path):
-    images = random_images(1, 8, 8, 1)
-    save_neighbours(images, images[:, None], np.zeros((1, 1)), [["#0, zero"]], tmp_path / "neighbours.png")
-    assert is_a_picture(tmp_path / "neighbours.png")
+def test_words_that_are_wider_than_their_image_do_not_run_into_others(tmp_path):
+    image = random_images(1, 8, 8, 1)
+    widths = []
+    for words in ("#1, a", "#1, a very long name of a class of images"):
+        save_neighbours(image, image[:, None], np.zeros((1, 1)), [[words]], tmp_path / "neighbours.png")
+        page = read(tmp_path / "neighbours.png")
+        widths.append(page.shape[1])
+        assert (page[:, [0, 1, -2, -1]] == 255).all()
+    assert widths[0] == 2 * (96 + 2 * MARGIN) < widths[1]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pairs_stand_one_above_the_other_and_go_on_in_a_new_row(tmp_path, channels):
+    above, below = random_images(5, 32, 32, channels), random_images(5, 32, 32, channels, seed=1)
+    save_pairs(above, below, ["sample 1: 0.50\n#7, dog"] * 5, tmp_path / "closest.png", columns=3)
+    page = read(tmp_path / "closest.png")
+    corners = []
+    for pair in zip(above, below):
+        (first,), (second,) = (places_of(enlarged(image, 3), page) for image in pair)
+        assert second == (first[0] + 96 + MARGIN, first[1])
+        corners.append(first)
+    assert corners[0][0] == corners[1][0] == corners[2][0] < corners[3][0] == corners[4][0]
+    assert corners[0][1] == corners[3][1] < corners[1][1] == corners[4][1] < corners[2][1]
 
 
 @pytest.mark.parametrize("panels", [1, 2, 3])
@@ -132,8 +186,6 @@ def test_histograms(tmp_path, spread):
 
 
 def test_the_figures_are_closed_behind_them(tmp_path):
-    images = random_images(1, 8, 8, 1)
-    save_neighbours(images, images[:, None], np.zeros((1, 1)), [["x"]], tmp_path / "a.png")
     save_curves({"step": np.arange(3), "a": np.arange(3)}, {"A": ("a",)}, tmp_path / "b.png")
     save_bars(["0"], {"g": [1.0]}, "T", tmp_path / "c.png")
     save_histograms(("own", np.arange(3)), {"other": np.arange(3)}, "x", tmp_path / "d.png")

@@ -60,7 +60,7 @@ def list_folder(folder: Path) -> Listing:
         splits[split] = []
         _refuse_loose_images(folder / part, names[split])
         for place in names[split] or [""]:
-            files = [str(Path(part, place, name).as_posix()) for name in _files_below(folder / part / place)]
+            files = [str(Path(part, place, name).as_posix()) for name in files_below(folder / part / place)]
             splits[split] += files
             labels.update(dict.fromkeys(files, classes.index(place) if place else -1))
         if not splits[split]:
@@ -164,9 +164,9 @@ def _all_folders(folder: Path) -> list[str]:
 def _holds_image(folder: Path) -> bool:
     """By the names of the files, or else, as images may be called anything, by their heads."""
     suffixes = _image_suffixes()
-    if any(Path(name).suffix.lower() in suffixes for name in _files_below(folder)):
+    if any(Path(name).suffix.lower() in suffixes for name in files_below(folder)):
         return True
-    return any(_is_image(folder / name) for name in _files_below(folder))
+    return any(_is_image(folder / name) for name in files_below(folder))
 
 
 def _is_image(path: Path) -> bool:
@@ -195,7 +195,8 @@ def _refuse_loose_images(folder: Path, classes: list[str]) -> None:
         )
 
 
-def _files_below(folder: Path) -> Iterator[str]:
+def files_below(folder: Path) -> Iterator[str]:
+    """Files of a folder by name, then those of the folders in it; none whose name begins with a dot."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):

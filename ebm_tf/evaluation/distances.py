@@ -2,21 +2,38 @@
 
 Only the arithmetic, in float64. Which network made the features, from how many images, against which split,
 and whether that is enough of them (FID is biased upwards by O(d^2 / n)) is for the caller to state beside the
-number.
+number. Features and logits may be memory maps: what is read of them at once does not grow with n.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import entr, rel_entr
 
-from ebm_tf.evaluation.statistics import FloatArray, Moments, checked_features
+from ebm_tf.evaluation.statistics import (
+    FloatArray,
+    Moments,
+    Published,
+    block_length,
+    check_finite,
+    checked_features,
+    checked_matrix,
+    feature_blocks,
+    mean_of,
+)
+
+Matrix = npt.NDArray[Any]
+Gaussian = Union[Moments, Published]
+"""What has a mean and a covariance."""
 
 _SUM_TOLERANCE = 1e-3
 """How far from 1 a sum of probabilities may be: float32 softmax over a thousand classes stays well within."""
+_KERNEL_ROWS = 4096
+"""Rows and columns of a tile of the kernel matrix: 128 MiB."""
 
 
 class KernelDistance(NamedTuple):
@@ -33,7 +50,7 @@ class InceptionScore(NamedTuple):
     spread: float
 
 
-def frechet_distance(a: Moments, b: Moments) -> float:
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """Squared Frechet (2-Wasserstein) distance of two Gaussians (Dowson, Landau 1982; Heusel et al. 2017).
 
     |mean_a - mean_b|^2 + tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2, in squared units of the features. Nothing is
@@ -42,13 +59,46 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     sqrt(2^-53) of the scale; `frechet_distance_from_features` does not have that loss.
     Raises ValueError when the numbers of features differ or a count is below 2.
     """
-    _check_same_dim(a.dim, b.dim)
-    first, second = a.covariance(), b.covariance()
-    root = _square_root(first)
-    product = root @ second @ root
-    eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
-    cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
-    return _frechet(a.mean - b.mean, np.trace(first), np.trace(second), cross)
+    _check_same_dim(a.mean.size, b.mean.size)
+    return FrechetTo(a).distance(b)
+
+
+class FrechetTo:
+    """`frechet_distance` of one set to many: the square root of its covariance is taken once.
+
+    Attributes:
+        mean: float64 [d], of the one set.
+        covariance: float64 [d, d].
+        root: float64 [d, d], the symmetric square root of `covariance`.
+    """
+
+    def __init__(self, one: Gaussian) -> None:
+        """Raises ValueError when `one` holds fewer than 2 vectors."""
+        self.mean, self.covariance = one.mean, _covariance(one)
+        self.root = _square_root(self.covariance)
+
+    def distance(self, other: Gaussian) -> float:
+        """To `other`; ValueError when the numbers of features differ or its count is below 2."""
+        _check_same_dim(self.mean.size, other.mean.size)
+        covariance = _covariance(other)
+        product = self.root @ covariance @ self.root
+        eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
+        cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
+        return _frechet(self.mean - other.mean, np.trace(self.covariance), np.trace(covariance), cross)
+
+    def distance_of_few(self, features: npt.ArrayLike) -> float:
+        """To `features` [n, d], n >= 2, also accurate for n < d: for F = Xc / sqrt(n - 1), Xc the centred features,
+        tr (R F^T F R)^1/2 is the sum of the singular values of F R, where R is the root.
+
+        Raises ValueError when the numbers of features differ, n < 2 or values are not finite.
+        """
+        matrix = checked_matrix(features)
+        _check_same_dim(self.mean.size, matrix.shape[1])
+        if len(matrix) < 2:
+            raise ValueError(f"a covariance needs at least 2 feature vectors. Received: {len(matrix)}")
+        mean, trace, factor = _factor(matrix)
+        cross = np.linalg.svd(factor @ self.root, compute_uv=False).sum()
+        return _frechet(self.mean - mean, np.trace(self.covariance), trace, cross)
 
 
 def frechet_distance_from_features(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -59,12 +109,13 @@ def frechet_distance_from_features(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     taken. Raises ValueError when the numbers of features differ, a set is too small or values are not finite.
     """
     first, second = _checked_pair(x, y, at_least=2)
+    check_finite(first, "x")
+    check_finite(second, "y")
     if min(len(first), len(second)) >= first.shape[1]:
         return frechet_distance(Moments.of(first), Moments.of(second))
-    difference = first.mean(axis=0) - second.mean(axis=0)
-    first, second = _scaled_deviations(first), _scaled_deviations(second)
-    cross = np.linalg.svd(_at_most_square(first) @ _at_most_square(second).T, compute_uv=False).sum()
-    return _frechet(difference, np.square(first).sum(), np.square(second).sum(), cross)
+    (mean_a, trace_a, factor_a), (mean_b, trace_b, factor_b) = map(_factor, (first, second))
+    cross = np.linalg.svd(factor_a @ factor_b.T, compute_uv=False).sum()
+    return _frechet(mean_a - mean_b, trace_a, trace_b, cross)
 
 
 def kernel_distance(
@@ -74,14 +125,16 @@ def kernel_distance(
 
     Averaged over `subsets` pairs of subsets of min(subset_size, n, m) vectors, each drawn without replacement
     by `seed`. When a subset would be all of both sets there is only one: the spread is then 0.0. May be
-    negative. Raises ValueError for subsets < 1, subset_size < 2, n or m < 2, different d or values that are
-    not finite.
+    negative. Beyond one pass that looks for values that are not finite, only the rows of subsets are read.
+    Raises ValueError for subsets < 1, subset_size < 2, n or m < 2, different d or values that are not finite.
     """
     if subsets < 1 or subset_size < 2:
         raise ValueError(
             f"subsets must be at least 1 and subset_size at least 2. Received: {subsets} and {subset_size}"
         )
     first, second = _checked_pair(x, y, at_least=2)
+    check_finite(first, "x")
+    check_finite(second, "y")
     size = min(subset_size, len(first), len(second))
     if size == len(first) == len(second):
         return KernelDistance(_squared_mmd(first, second), 0.0)
@@ -99,12 +152,66 @@ def inception_score(probabilities: npt.ArrayLike, splits: int = 1) -> InceptionS
     """
     rows = checked_features(probabilities, "probabilities")
     _check_distributions(rows, "each row of probabilities")
-    if not 1 <= splits <= len(rows):
-        raise ValueError(f"splits must be in 1..{len(rows)}, the number of rows. Received: {splits}")
+    _check_splits(splits, len(rows))
     scores = [
         np.exp(rel_entr(part, part.mean(axis=0)).sum(axis=1).mean()) for part in np.array_split(rows, splits)
     ]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+
+
+def inception_score_from_logits(
+    logits: npt.ArrayLike, splits: int = 10, seed: Optional[int] = None
+) -> InceptionScore:
+    """`inception_score` of the softmax of `logits` [n, C], in one pass over them.
+
+    With p(y) the mean of the softmax over a split, the mean KL is the entropy of p(y) less the mean entropy of
+    the rows. splits: in 1..n. seed: None makes each split a run of consecutive rows; an integer deals the rows
+    to splits of the same sizes at random, for rows that may come sorted by class.
+    Raises ValueError when logits are no real matrix, not finite, or splits is out of range.
+    """
+    matrix = checked_matrix(logits, "logits")
+    split_of = splits_of_rows(len(matrix), splits, seed)
+    summed, entropies = np.zeros((splits, matrix.shape[1])), np.zeros(splits)
+    for rows, block in feature_blocks(matrix, "logits"):
+        belongs = (split_of[rows] == np.arange(splits)[:, None]).astype(np.float64)
+        probabilities, entropy = softmax_and_entropy(block)
+        summed += belongs @ probabilities
+        entropies += belongs @ entropy
+    sizes = np.bincount(split_of)
+    scores = np.exp(entr(summed / sizes[:, None]).sum(axis=1) - entropies / sizes)
+    return InceptionScore(float(scores.mean()), float(scores.std()))
+
+
+def splits_of_rows(count: int, splits: int, seed: Optional[int]) -> npt.NDArray[np.int64]:
+    """The split, 0..splits-1, of each of `count` rows, as `inception_score_from_logits` takes them."""
+    _check_splits(splits, count)
+    sizes = [len(run) for run in np.array_split(np.arange(count), splits)]
+    in_runs = np.repeat(np.arange(splits), sizes)
+    return in_runs if seed is None else np.random.default_rng(seed).permutation(in_runs)
+
+
+def softmax_and_entropy(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Softmax [n, C] of float64 `logits` [n, C], and the entropy of each row in nats [n]."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    probabilities = np.exp(shifted)
+    total = probabilities.sum(axis=1)
+    probabilities /= total[:, None]
+    return probabilities, np.log(total) - np.einsum("ij,ij->i", probabilities, shifted)
+
+
+def kernel_tiles(x: Matrix, y: Matrix) -> Iterator[tuple[slice, slice, FloatArray]]:
+    """The kernel of KID, (x.y / d + 1)^3, of `x` [n, d] and `y` [m, d], tile by tile.
+
+    Yields rows, columns and a new float64 [rows, columns] that holds the kernel there.
+    """
+    length = min(_KERNEL_ROWS, block_length(x.shape[1]))
+    for i in range(0, len(x), length):
+        first = x[i : i + length].astype(np.float64)
+        for j in range(0, len(y), length):
+            second = first if x is y and i == j else y[j : j + length].astype(np.float64)
+            base = first @ second.T / x.shape[1] + 1
+            tile = base * base * base  # numpy raises to a power many times slower than it multiplies
+            yield slice(i, i + len(first)), slice(j, j + len(second)), tile
 
 
 def class_share(labels: npt.ArrayLike, classes: int) -> FloatArray:
@@ -121,6 +228,22 @@ def class_share(labels: npt.ArrayLike, classes: int) -> FloatArray:
     if array.min() < 0 or array.max() >= classes:
         raise ValueError(f"labels must be in 0..{classes - 1}. Received: {array.min()}..{array.max()}")
     return np.bincount(array.astype(np.int64), minlength=classes) / array.size
+
+
+def class_coverage(counts: npt.ArrayLike) -> float:
+    """Share of the classes that occur at all, in 1/C..1, from how often each was predicted, `counts` [C].
+
+    Grows with the number of images: compare only between sets of as many. It knows nothing of how evenly classes
+    occur (that is `entropy_of` their shares). Raises ValueError unless counts are integers >= 0, not all 0.
+    """
+    array = np.asarray(counts)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"counts must be integers of shape [C], C >= 1. Received: shape {array.shape}, dtype {array.dtype}"
+        )
+    if array.min() < 0 or array.max() == 0:
+        raise ValueError(f"counts must be >= 0 and not all 0. Received: {array.min()}..{array.max()}")
+    return float(np.count_nonzero(array) / array.size)
 
 
 def entropy_of(shares: npt.ArrayLike) -> float:
@@ -143,9 +266,18 @@ def _frechet(difference: FloatArray, first_trace: float, second_trace: float, cr
     return float(difference @ difference + first_trace + second_trace - 2 * cross)
 
 
-def _scaled_deviations(features: FloatArray) -> FloatArray:
-    """D [n, d] with D^T D the covariance of `features` [n, d]."""
-    return (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
+def _factor(features: Matrix) -> tuple[FloatArray, float, FloatArray]:
+    """Mean [d], trace of the covariance, and R [min(n, d), d] with R^T R the covariance, of `features` [n, d].
+
+    Of more than a block of rows, R is that of the block's rows under the R so far: never more rows than that.
+    """
+    mean = mean_of(features)
+    trace, factor = 0.0, np.empty((0, mean.size))
+    for _, block in feature_blocks(features):
+        deviations = (block - mean) / np.sqrt(len(features) - 1)
+        trace += np.square(deviations).sum()
+        factor = _at_most_square(np.concatenate([factor, deviations]))
+    return mean, trace, factor
 
 
 def _at_most_square(matrix: FloatArray) -> FloatArray:
@@ -154,27 +286,29 @@ def _at_most_square(matrix: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.qr(matrix, mode="r")) if tall else matrix
 
 
-def _subset(features: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
+def _subset(features: Matrix, size: int, rng: np.random.Generator) -> Matrix:
     return features[rng.choice(len(features), size, replace=False)]
 
 
-def _squared_mmd(x: FloatArray, y: FloatArray) -> float:
+def _squared_mmd(x: Matrix, y: Matrix) -> float:
     """Unbiased (U-statistic) squared MMD of `x` [n, d] and `y` [m, d] under the cubic kernel."""
-    return (
-        _mean_off_diagonal(_kernel(x, x))
-        + _mean_off_diagonal(_kernel(y, y))
-        - 2 * float(_kernel(x, y).mean())
-    )
+    cross, _ = _kernel_sums(x, y)
+    return _mean_off_diagonal(x) + _mean_off_diagonal(y) - 2 * (cross / (len(x) * len(y)))
 
 
-def _kernel(x: FloatArray, y: FloatArray) -> FloatArray:
-    base = x @ y.T / x.shape[1] + 1
-    return base * base * base  # numpy raises to a power many times slower than it multiplies
+def _mean_off_diagonal(x: Matrix) -> float:
+    """Mean of the kernel over the pairs of different vectors of `x`."""
+    total, diagonal = _kernel_sums(x, x)
+    return (total - diagonal) / (len(x) * (len(x) - 1))
 
 
-def _mean_off_diagonal(square: FloatArray) -> float:
-    n = len(square)
-    return float((square.sum() - np.trace(square)) / (n * (n - 1)))
+def _kernel_sums(x: Matrix, y: Matrix) -> tuple[float, float]:
+    """Sum of the kernel over all pairs, and over the pairs (x_i, y_i)."""
+    total = diagonal = 0.0
+    for rows, columns, tile in kernel_tiles(x, y):
+        total += tile.sum()
+        diagonal += np.trace(tile) if rows == columns else 0.0
+    return float(total), float(diagonal)
 
 
 def _check_same_dim(first: int, second: int) -> None:
@@ -182,8 +316,13 @@ def _check_same_dim(first: int, second: int) -> None:
         raise ValueError(f"both sets must have the same number of features. Received: {first} and {second}")
 
 
-def _checked_pair(x: npt.ArrayLike, y: npt.ArrayLike, at_least: int) -> tuple[FloatArray, FloatArray]:
-    first, second = checked_features(x, "x"), checked_features(y, "y")
+def _covariance(one: Gaussian) -> FloatArray:
+    return one.covariance() if isinstance(one, Moments) else one.covariance
+
+
+def _checked_pair(x: npt.ArrayLike, y: npt.ArrayLike, at_least: int) -> tuple[Matrix, Matrix]:
+    """Both as matrices that fit together; whether they are finite is seen when they are read."""
+    first, second = checked_matrix(x, "x"), checked_matrix(y, "y")
     _check_same_dim(first.shape[1], second.shape[1])
     if min(len(first), len(second)) < at_least:
         raise ValueError(
@@ -191,6 +330,11 @@ def _checked_pair(x: npt.ArrayLike, y: npt.ArrayLike, at_least: int) -> tuple[Fl
             f"Received: {len(first)} and {len(second)}"
         )
     return first, second
+
+
+def _check_splits(splits: int, rows: int) -> None:
+    if not 1 <= splits <= rows:
+        raise ValueError(f"splits must be in 1..{rows}, the number of rows. Received: {splits}")
 
 
 def _check_distributions(rows: FloatArray, name: str) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import EBMError
+from ebm_tf.evaluation.protocols import BY_NATURE, differences, without_rows
+from ebm_tf.evaluation.verdicts import apart, best, title_of
 from ebm_tf.figures import save_rows
-from ebm_tf.nested import flat
 from ebm_tf.stages.context import Context
 
 MODELS = {"ebm": "TrainEBM", "sngan": "TrainSNGAN"}
 NAMES = {"ebm": "the energy model", "sngan": "the SNGAN"}
-BY_NATURE = ("weights", "chains")
-"""Parts of a protocol that tell how the model samples, and so differ between any two."""
+RANKED = ("frechet_distance", "kid")
+"""The metrics that say which is better."""
 ROW = "fresh"
 """The samples that are compared: those that are made from noise alone."""
 SHOWN_ROWS, SHOWN_COLUMNS = 3, 16
@@ -26,16 +27,19 @@ def run(context: Context) -> None:
     judged = {model: context.read_json(model, "metrics.json") for model in MODELS}
     demand_equal_protocols(judged)
     models = {model: _numbers(context, model, judged[model]) for model in MODELS}
-    real = {key: judged["ebm"][key]["real_test"] for key in ("frechet_distance", "kid", "class_entropy")}
+    real = {key: judged["ebm"][key]["real_test"] for key in (*RANKED, "class_entropy")}
     metrics = {
         "models": models,
         "real_test": real,
-        "better": {key: better(models, key) for key in ("frechet_distance", "kid")},
+        "better": {key: better(models, key) for key in RANKED},
+        "told_apart": {key: told_apart(models, key) for key in RANKED},
         "warnings": judged["ebm"]["warnings"],
         "even_class_entropy": float(np.log(len(judged["ebm"]["class_share"]))),
         "protocol": {key: value for key, value in judged["ebm"]["protocol"].items() if key not in BY_NATURE},
         "differs_by_nature": {
-            key: {model: judged[model]["protocol"][key] for model in MODELS} for key in BY_NATURE
+            key: {model: judged[model]["protocol"].get(key) for model in MODELS}
+            for key in BY_NATURE
+            if any(key in judged[model]["protocol"] for model in MODELS)
         },
     }
     context.write_json("metrics.json", metrics)
@@ -52,25 +56,26 @@ def demand_equal_protocols(judged: dict[str, Any]) -> None:
     Raises:
         EBMError: a field of the protocols differs; the text names it with both values.
     """
-    ebm, sngan = (dict(flat(judged[model]["protocol"])) for model in MODELS)
     of_one = set(judged["ebm"]["titles"]) ^ set(judged["sngan"]["titles"])  # rows that the other has none of
-    for field in sorted(set(ebm) | set(sngan)):
-        part, row = field.split(".")[0], field.split(".")[-1]
-        if part in BY_NATURE or row in of_one or ebm.get(field) == sngan.get(field):
-            continue
+    ebm, sngan = (without_rows(judged[model]["protocol"], of_one) for model in MODELS)
+    if found := differences(ebm, sngan):
+        field, of_ebm, of_sngan = found[0]
         raise EBMError(
-            f"the models were not judged alike: {field} is {ebm.get(field)!r} for the energy model and "
-            f"{sngan.get(field)!r} for the SNGAN; run EvaluateFID for both with the same dataset, extractor, "
+            f"the models were not judged alike: {field} is {of_ebm!r} for the energy model and "
+            f"{of_sngan!r} for the SNGAN; run EvaluateFID for both with the same dataset, extractor, "
             "evaluation and sampling.count"
         )
 
 
 def better(models: dict[str, dict[str, Any]], key: str) -> str | None:
-    """The model with the smaller number, None if they are equal."""
-    ebm, sngan = (models[model][key] for model in MODELS)
-    if ebm == sngan:
-        return None
-    return "ebm" if ebm < sngan else "sngan"
+    """The model with the better number, None if they are equal."""
+    return best(key, {model: models[model][key] for model in MODELS})
+
+
+def told_apart(models: dict[str, dict[str, Any]], key: str) -> bool | None:
+    """Whether the models' intervals lie apart, None if one is not known."""
+    ebm, sngan = (models[model]["intervals"].get(key) for model in MODELS)
+    return apart(ebm, sngan)
 
 
 def summary(metrics: dict[str, Any]) -> str:
@@ -106,28 +111,33 @@ def summary(metrics: dict[str, Any]) -> str:
 def verdict(models: dict[str, dict[str, Any]]) -> list[str]:
     """Which is better and by how much: one sentence for each distance."""
     sentences = []
-    for key, name in (("frechet_distance", "Frechet distance"), ("kid", "KID")):
-        winner = better(models, key)
+    for key in RANKED:
+        name, winner = title_of(key), better(models, key)
         if winner is None:
             sentences.append(f"By {name} neither is better: both have {models['ebm'][key]:.2f}.")
             continue
         loser = next(model for model in MODELS if model != winner)
         low, high = models[winner][key], models[loser][key]
         times = f", {high / low:.2f} times smaller" if low > 0 else ""
-        sentences.append(
+        sentence = (
             f"By {name} {NAMES[winner]} is better than {NAMES[loser]}: {low:.2f} against {high:.2f} "
             f"({high - low:.2f} less{times})."
         )
+        if told_apart(models, key) is False:
+            sentence += " Their intervals overlap: the two cannot be told apart by it."
+        sentences.append(sentence)
     return sentences
 
 
 def _numbers(context: Context, model: str, judged: dict[str, Any]) -> dict[str, Any]:
     """What is told of one model."""
     trained = context.read_json(MODELS[model], "metrics.json")
+    intervals = judged.get("intervals", {}).get(ROW, {})
     extra = ("parameters_discriminator",) if model == "sngan" else ()
     return {
         "title": judged["titles"][ROW],
-        **{key: judged[key][ROW] for key in ("frechet_distance", "kid", "kid_spread", "class_entropy")},
+        **{key: judged[key][ROW] for key in (*RANKED, "kid_spread", "class_entropy")},
+        "intervals": {key: intervals[key] for key in RANKED if intervals.get(key)},
         "images": judged["protocol"]["images"][ROW],
         "steps": trained["steps"],
         "seconds": context.read_json(MODELS[model], "params.json")["seconds"],

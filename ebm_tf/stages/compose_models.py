@@ -16,7 +16,8 @@ import numpy as np
 from ebm_tf import config, demands
 from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.composition import Flags, Images, ink_classes, rate_of, succeeds
-from ebm_tf.evaluation.features import extract, load_classifier, weights_sha256
+from ebm_tf.evaluation.extractors.classifier import extract, load_classifier
+from ebm_tf.evaluation.extractors.digests import weights_sha256
 from ebm_tf.evaluation.levels import level_of
 from ebm_tf.figures import save_rows
 from ebm_tf.grey_levels import to_uint8

@@ -1,177 +1,229 @@
-"""EvaluateFID: Frechet distance and KID of the samples, beside rows that say what the numbers mean."""
+"""EvaluateFID: every metric of the samples, beside rows that say what the numbers mean."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-import keras
 import numpy as np
 
+from ebm_tf.datasets.image_sets import NpzImages
 from ebm_tf.datasets.store import Store
-from ebm_tf.evaluation.distances import (
-    class_share,
-    entropy_of,
-    frechet_distance,
-    frechet_distance_from_features,
-    kernel_distance,
-)
-from ebm_tf.evaluation.features import extract, load_classifier
-from ebm_tf.evaluation.statistics import Moments
+from ebm_tf.evaluation.distances import class_share, entropy_of
+from ebm_tf.evaluation.extractors.base import FeatureExtractor
+from ebm_tf.evaluation.extractors.classifier import Classifier
+from ebm_tf.evaluation.extractors.sources import load_extractor
+from ebm_tf.evaluation.feature_set import FeatureSet
+from ebm_tf.evaluation.judge import MEASURES, METRICS, Judgement, frechet, judge, protocol_of, warnings_of
 from ebm_tf.figures import save_bars
 from ebm_tf.stages.context import Context
+from ebm_tf.stages.features import extract_all
 
 CONTEXT_ROWS = {
-    "real_test": "real test images",
-    "uniform_noise": "uniform noise",
-    "gaussian_pixels": "Gaussian fitted to pixels",
+    "real_test": ("ReferenceStatistics", "test", "real test images"),
+    "uniform_noise": ("BaselineStatistics", "uniform_noise", "uniform noise"),
+    "gaussian_pixels": ("BaselineStatistics", "gaussian_pixels", "Gaussian fitted to pixels"),
 }
-"""What says what the numbers mean: of these, whatever ReferenceStatistics has."""
+"""Rows that say what the numbers mean: task, folder in its artifact, title."""
 
 
 class Row(NamedTuple):
-    """Some images: what they are called, their features [n, d] and class probabilities [n, classes].
+    """Some images: what they are called, and their features.
 
     labels: of samples that were drawn by class, the classes that were asked for, int [n].
     """
 
     title: str
-    features: np.ndarray
-    probabilities: np.ndarray
+    features: FeatureSet
     labels: Optional[np.ndarray] = None
 
     @property
     def agreement(self) -> Optional[float]:
-        """Share of the samples that the extractor takes for the class that was asked for."""
-        if self.labels is None:
+        """Share of the samples that the extractor takes for the class that was asked for, where it tells classes."""
+        if self.labels is None or self.features.predicted is None:
             return None
-        return float(np.mean(self.probabilities.argmax(axis=1) == self.labels))
+        return float(np.mean(self.features.predicted == self.labels))
 
 
 def run(context: Context) -> None:
     settings = context.section("evaluation")
-    network, card = load_classifier(context.inputs["TrainFeatureExtractor"])
-    references = context.inputs["ReferenceStatistics"]
-    moments = Moments.load(references / "reference_moments.npz")
-    reference = _load(references / "reference.npz")["features"]
+    extractor = load_extractor(context.inputs["Extractor"])
     samples = context.read_json("GenerateSamples", "samples.json")
-    rows = _rows(context, network, samples["kinds"])
+    reference = FeatureSet.open(context.inputs["ReferenceStatistics"] / "train")
+    rows = _rows(context, extractor, samples["kinds"])
+    judged = {}
+    for done, (name, row) in enumerate(rows.items()):
 
-    smallest = min(len(features) for _, features, *_ in rows.values())
-    frechet, equal_size, kernel, shares = {}, {}, {}, {}
-    for done, (name, (title, features, probabilities, _)) in enumerate(rows.items()):
-        frechet[name] = _frechet(features, reference, moments)
-        equal_size[name] = _frechet(features[:smallest], reference, moments)
-        kernel[name] = kernel_distance(
-            features, reference, settings.kid_subsets, settings.kid_subset_size, settings.seed
-        )
-        shares[name] = class_share(probabilities.argmax(axis=1), card["classes"]).tolist()
-        context.progress(len(rows) + done + 1, 2 * len(rows), f"distances: {title}")
+        def report(now: int, of_row: int, metric: str, done: int = done, title: str = row.title) -> None:
+            context.progress(done * len(MEASURES) + now, len(rows) * len(MEASURES), f"{title}: {metric}")
 
+        judged[name] = judge(row.features, reference, settings, report=report)
+
+    smallest = min(len(row.features) for row in rows.values())
     metrics = {
         "titles": {name: row.title for name, row in rows.items()},
-        "frechet_distance": frechet,
-        "frechet_distance_at_equal_size": {"images": smallest, **equal_size},
-        "kid": {name: value.mean for name, value in kernel.items()},
-        "kid_spread": {name: value.spread for name, value in kernel.items()},
-        "class_share": shares["fresh"],
-        "class_share_by_row": shares,
-        "class_entropy": {name: float(entropy_of(np.asarray(share))) for name, share in shares.items()},
-        "label_agreement": {name: row.agreement for name, row in rows.items() if row.agreement is not None},
+        **_by_metric(judged),
+        "frechet_distance_at_equal_size": {
+            "images": smallest,
+            **{name: frechet(row.features.features[:smallest], reference) for name, row in rows.items()},
+        },
+        **_classes(rows),
         "protocol": {
-            "extractor": {key: card[key] for key in ("name", "sha256", "features", "test_accuracy")},
-            "reference": {"split": "train", "images": len(reference)},
-            "images": {name: len(row.features) for name, row in rows.items()},
-            "pixels": "uint8, quantised to the data set's levels",
+            **_protocol(reference, settings, rows),
             "weights": samples["weights"],
             "chains": {name: kind["chain"] for name, kind in samples["kinds"].items() if "chain" in kind},
-            "kid": {
-                "subsets": settings.kid_subsets,
-                "subset_size": {
-                    name: min(settings.kid_subset_size, len(row.features), len(reference))
-                    for name, row in rows.items()
-                },
-            },
-            "seed": settings.seed,
         },
-        "warnings": _warnings(smallest, card["features"]),
+        "extractor_test_accuracy": extractor.test_accuracy if isinstance(extractor, Classifier) else None,
+        "warnings": _warnings(rows, reference, extractor),
     }
     context.write_json("metrics.json", metrics)
     names = Store(context.inputs["PrepareDataset"]).manifest.classes
-    shown = {rows[name].title: shares[name] for name in (*samples["kinds"], "real_test")}
-    save_bars(names, shown, "Share of each class, by the extractor", context.out / "class_share.png")
+    shares = metrics["class_share_by_row"]
+    if shares and len(names) == extractor.identity.classes:
+        shown = {rows[name].title: shares[name] for name in (*samples["kinds"], "real_test")}
+        save_bars(names, shown, "Share of each class, by the extractor", context.out / "class_share.png")
     (context.out / "summary.txt").write_text(summary(metrics), encoding="utf-8")
 
 
-def _rows(context: Context, network: keras.Model, kinds: dict[str, Any]) -> dict[str, Row]:
+def _rows(context: Context, extractor: FeatureExtractor, kinds: dict[str, Any]) -> dict[str, Row]:
     """Every kind of samples that there is, then the rows that say what the numbers mean."""
-    sampled, references = context.inputs["GenerateSamples"], context.inputs["ReferenceStatistics"]
-    rows = {}
-    for name, kind in kinds.items():
-        drawn = _load(sampled / f"{name}.npz")
-        rows[name] = Row(kind["title"], *extract(network, drawn["images"]), drawn.get("labels"))
-        context.progress(len(rows), 2 * (len(kinds) + len(CONTEXT_ROWS)), f"features: {kind['title']}")
-    for name, title in CONTEXT_ROWS.items():
-        if (references / f"{name}.npz").is_file():
-            kept = _load(references / f"{name}.npz")
-            rows[name] = Row(title, kept["features"], kept["probabilities"])
+    files = {name: context.inputs["GenerateSamples"] / f"{name}.npz" for name in kinds}
+    images = {name: NpzImages(file) for name, file in files.items()}
+    sets = extract_all(context, extractor, images)
+    rows = {name: Row(kind["title"], sets[name], _labels(files[name])) for name, kind in kinds.items()}
+    for name, (task, folder, title) in CONTEXT_ROWS.items():
+        rows[name] = Row(title, FeatureSet.open(context.inputs[task] / folder))
     return rows
 
 
-def _frechet(features: np.ndarray, reference: np.ndarray, moments: Moments) -> float:
-    """Between features and the reference; with fewer images than features, without their singular covariance."""
-    if len(features) < features.shape[1]:
-        return frechet_distance_from_features(features, reference)
-    return frechet_distance(Moments.of(features), moments)
+def _labels(file: Path) -> Optional[np.ndarray]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return np.asarray(arrays["labels"]) if "labels" in arrays else None
 
 
-def _warnings(images: int, features: int) -> list[str]:
-    """What a reader has to know about the number of images."""
-    if images < features:
-        return [
-            f"{images} images are fewer than the {features} features: the distance is mostly bias; raise "
-            "sampling.count and evaluation.baseline_count"
-        ]
-    if images < 10_000:
-        return [
-            f"With {images} images the Frechet distance is biased upwards; compare only with numbers of as many "
-            "images."
-        ]
-    return []
+def _by_metric(judged: dict[str, Judgement]) -> dict[str, Any]:
+    """Values, spreads and what was left out by metric and row; intervals by row and metric."""
+    found: dict[str, Any] = {
+        metric: {row: judgement.values[metric] for row, judgement in judged.items()} for metric in METRICS
+    }
+    for metric in ("kid", "inception_score"):
+        found[f"{metric}_spread"] = {row: judgement.spreads.get(metric) for row, judgement in judged.items()}
+    found["intervals"] = {row: judgement.intervals for row, judgement in judged.items()}
+    found["omitted"] = {row: judgement.omitted for row, judgement in judged.items() if judgement.omitted}
+    return found
+
+
+def _classes(rows: dict[str, Row]) -> dict[str, Any]:
+    """What the extractor takes the images for, where it classifies."""
+    shares = {
+        name: class_share(row.features.predicted, row.features.identity.classes).tolist()
+        for name, row in rows.items()
+        if row.features.predicted is not None and row.features.identity.classes
+    }
+    return {
+        "class_share": shares.get("fresh"),
+        "class_share_by_row": shares,
+        "class_entropy": {name: entropy_of(share) for name, share in shares.items()},
+        "label_agreement": {name: row.agreement for name, row in rows.items() if row.agreement is not None},
+    }
+
+
+def _protocol(reference: FeatureSet, settings: Any, rows: dict[str, Row]) -> dict[str, Any]:
+    """Of all rows: what depends on a row's number of images is told row by row."""
+    names = {"reference": "train split"}
+    each = {name: protocol_of(row.features, reference, settings, names) for name, row in rows.items()}
+    whole = each["fresh"]
+    return {
+        **whole,
+        "images": {name: protocol["images"] for name, protocol in each.items()},
+        "kid": {
+            **whole["kid"],
+            "subset_size": {name: protocol["kid"]["subset_size"] for name, protocol in each.items()},
+        },
+        "manifold": {
+            **whole["manifold"],
+            "images": {name: protocol["manifold"]["images"] for name, protocol in each.items()},
+        },
+    }
+
+
+def _warnings(rows: dict[str, Row], reference: FeatureSet, extractor: FeatureExtractor) -> list[str]:
+    """Those of the row with the fewest images, and what the extractor has to say."""
+    fewest = min(rows.values(), key=lambda row: len(row.features))
+    notes = () if isinstance(extractor, Classifier) else extractor.notes  # its accuracy stands in the summary
+    return [*warnings_of(fewest.features, reference), *notes]
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """The table for people."""
-    protocol = metrics["protocol"]
-    sizes = protocol["images"]
-    equal = metrics["frechet_distance_at_equal_size"]
+    """The tables for people."""
+    return "\n".join([*_distances_table(metrics), "", *_shares_table(metrics), "", *_words(metrics)]) + "\n"
+
+
+def _distances_table(metrics: dict[str, Any]) -> list[str]:
+    """Frechet distances and KID."""
+    equal, sizes = metrics["frechet_distance_at_equal_size"], metrics["protocol"]["images"]
     lines = [
-        f"{'':30} {'Frechet':>9} {'at n=' + str(equal['images']):>9} {'KID':>16} "
-        f"{'class entropy':>13} {'images':>7}"
+        f"{'':30} {'Frechet':>9} {interval_title(metrics):>17} {'at n=' + str(equal['images']):>9} {'n -> inf':>9} "
+        f"{'KID':>16} {'images':>7}"
     ]
     for name, title in metrics["titles"].items():
         kid = f"{metrics['kid'][name]:.2f} +- {metrics['kid_spread'][name]:.2f}"
         lines.append(
-            f"{title:30} {metrics['frechet_distance'][name]:9.2f} {equal[name]:9.2f} {kid:>16} "
-            f"{metrics['class_entropy'][name]:13.3f} {sizes[name]:7d}"
+            f"{title:30} {metrics['frechet_distance'][name]:9.2f} "
+            f"{_interval(metrics, name, 'frechet_distance'):>17} {equal[name]:9.2f} "
+            f"{_number(metrics['frechet_distance_infinity'][name]):>9} {kid:>16} {sizes[name]:7d}"
         )
-    share = metrics["class_share"]
-    lines += [
-        "",
-        f"Distances to {protocol['reference']['images']} training images, in the "
-        f"{protocol['extractor']['features']} features of a classifier that gets "
-        f"{protocol['extractor']['test_accuracy']:.1%} of the test images right "
-        f"(sha256 {protocol['extractor']['sha256'][:12]}). Not an Inception FID.",
-        f"{metrics['titles']['fresh']}: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split "
-        f"has an entropy of {np.log(len(share)):.3f}.",
-        *(
-            f"{metrics['titles'][name]}: the extractor takes {agreement:.1%} for the class that was asked for."
-            for name, agreement in metrics["label_agreement"].items()
-        ),
-        *metrics["warnings"],
+    return lines
+
+
+def _shares_table(metrics: dict[str, Any]) -> list[str]:
+    """What is between 0 and 1, or counts classes."""
+    columns = ("precision", "recall", "density", "coverage", "inception_score", "class_coverage")
+    titles = ("precision", "recall", "density", "coverage", "IS", "classes", "class entropy")
+    lines = [f"{'':30}" + "".join(f" {title:>{max(9, len(title))}}" for title in titles)]
+    for name, title in metrics["titles"].items():
+        cells = [_number(metrics[column][name]) for column in columns]
+        cells.append(_number(metrics["class_entropy"].get(name), 3))
+        lines.append(f"{title:30}" + "".join(f" {cell:>{max(9, len(head))}}" for cell, head in zip(cells, titles)))
+    return lines
+
+
+def _words(metrics: dict[str, Any]) -> list[str]:
+    """What has to be known of the tables."""
+    protocol, share = metrics["protocol"], metrics["class_share"]
+    extractor = protocol["extractor"]
+    of_what = f"the {extractor['features']} features of {extractor['name']}"
+    if (accuracy := metrics["extractor_test_accuracy"]) is not None:
+        of_what = f"the {extractor['features']} features of a classifier that gets {accuracy:.1%} of the test images right"
+    no_fid = "" if extractor["name"] == "inception" else " Not an Inception FID."
+    lines = [
+        f"Distances to {protocol['reference']['images']} training images, in {of_what} (sha256 "
+        f"{extractor['sha256'][:12]}).{no_fid}",
     ]
-    return "\n".join(lines) + "\n"
+    if share is not None:
+        lines.append(
+            f"{metrics['titles']['fresh']}: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split has "
+            f"an entropy of {np.log(len(share)):.3f}."
+        )
+    lines += [
+        f"{metrics['titles'][name]}: the extractor takes {agreement:.1%} for the class that was asked for."
+        for name, agreement in metrics["label_agreement"].items()
+    ]
+    for metric in METRICS:
+        reasons = {left[metric] for left in metrics["omitted"].values() if metric in left}
+        lines += [f"No {metric.replace('_', ' ')}: {reason}." for reason in sorted(reasons)]
+    return [*lines, *metrics["warnings"]]
 
 
-def _load(path: Any) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+def interval_title(metrics: dict[str, Any]) -> str:
+    """What the column of intervals is called."""
+    return f"{metrics['protocol']['intervals']['confidence']:.0%} interval"
+
+
+def _interval(metrics: dict[str, Any], row: str, metric: str) -> str:
+    found = metrics["intervals"][row].get(metric)
+    return "-" if found is None else f"{found[0]:.2f} to {found[1]:.2f}"
+
+
+def _number(value: Optional[float], digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -17,7 +17,7 @@ from ebm_tf import demands
 from ebm_tf.config import OOD
 from ebm_tf.datasets.store import Split, Store
 from ebm_tf.errors import EBMError
-from ebm_tf.evaluation.features import weights_sha256
+from ebm_tf.evaluation.extractors.digests import weights_sha256
 from ebm_tf.evaluation.levels import level_of
 from ebm_tf.evaluation.ood import (
     GaussianPixels,

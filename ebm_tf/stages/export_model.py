@@ -14,8 +14,9 @@ from ebm_tf.stages.context import Context
 def run(context: Context) -> None:
     manifest = Store(context.inputs["PrepareDataset"]).manifest
     langevin = context.section("langevin")
-    step_size, noise_scale = chain_of_samples(context.section("sampling"), langevin)
-    weights = context.inputs["TrainEBM"] / "average.weights.h5"
+    sampling = context.section("sampling")
+    step_size, noise_scale = chain_of_samples(sampling, langevin)
+    weights = context.inputs["TrainEBM"] / f"{sampling.weights}.weights.h5"
     model = load_energy_model(context.section("model"), manifest.shape, weights, len(manifest.classes))
     context.progress(0, 2, "writing the SavedModel")
     folder = context.out / "saved_model"

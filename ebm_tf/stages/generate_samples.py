@@ -37,6 +37,7 @@ from ebm_tf.sampling_settings import describe_chain, method_of
 from ebm_tf.stages.context import Context
 
 TITLES = {"fresh": "EBM, fresh chains from noise", "buffer": "EBM, chains from the buffer"}
+WEIGHTS = {"average": "average (EMA)", "best": "average (EMA), at the step that selection found best"}
 CLASS_ROWS, CLASS_COLUMNS = 100, 10  # of classes.png, at most
 
 
@@ -60,7 +61,7 @@ def _from_chains(context: Context) -> None:
     settings = context.section("sampling")
     seed = seed_of_samples(settings, context.section("seed"))
     manifest = Store(context.inputs["PrepareDataset"]).manifest
-    weights = context.inputs["TrainEBM"] / "average.weights.h5"
+    weights = context.inputs["TrainEBM"] / f"{settings.weights}.weights.h5"
     model = load_energy_model(context.section("model"), manifest.shape, weights, len(manifest.classes))
     plans = _plans(context, model, manifest, seed)
     work = {name: settings.count * max(int(plan.method.chain.steps), 1) for name, plan in plans.items()}
@@ -74,7 +75,7 @@ def _from_chains(context: Context) -> None:
         chain = describe_chain(plan.method, seed, acceptance)
         kinds[name] = _write(context, name, TITLES[name], drawn[name], plan.labels, chain)
         done += work[name]
-    context.write_json("samples.json", {"weights": "average (EMA)", "kinds": kinds})
+    context.write_json("samples.json", {"weights": WEIGHTS[settings.weights], "kinds": kinds})
     _write_film(context, model, plans["fresh"], manifest, seed)
     if (labels := plans["fresh"].labels) is not None:
         _write_classes(context, drawn["fresh"], labels, manifest)

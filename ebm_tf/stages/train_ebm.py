@@ -1,21 +1,35 @@
-"""TrainEBM: the energy model, its averaged weights, its replay buffer, and the record of the run."""
+"""TrainEBM: the energy model, its averaged weights, its replay buffer, and the record of the run.
+
+With selection.every above 0 the averaged weights are judged on the way. Then there are also selection.csv,
+selection_speed.csv, selection.png and, unless no evaluation came to a finite number, best.weights.h5.
+"""
 
 from __future__ import annotations
 
 import shutil
+from typing import Optional
 
 import numpy as np
 
 from ebm_tf import devices
 from ebm_tf.datasets.store import Store
-from ebm_tf.figures import save_curves
+from ebm_tf.errors import EBMError
+from ebm_tf.evaluation.distances import frechet_distance, inception_score_from_logits, kernel_distance
+from ebm_tf.evaluation.extractors.base import FeatureExtractor
+from ebm_tf.evaluation.extractors.sources import load_extractor
+from ebm_tf.evaluation.feature_set import FeatureSet
+from ebm_tf.evaluation.statistics import Moments
+from ebm_tf.figures import save_curves, save_marked_curves
+from ebm_tf.grey_levels import Images
 from ebm_tf.models.energy import save_model_card
 from ebm_tf.stages.context import Context
 from ebm_tf.training.history import read_csv
 from ebm_tf.training.loop import Loop
+from ebm_tf.training.selection import Selection
 from ebm_tf.training.trainer import Trainer
 
 PANELS = {
+    "Energy difference": ("energy_difference",),
     "Mean energy": ("energy_real", "energy_sample"),
     "Spread of energies": ("energy_real_spread", "energy_sample_spread"),
     "Loss terms": ("loss_cd", "loss_opt", "loss_entropy", "loss_regularisation"),
@@ -23,6 +37,13 @@ PANELS = {
     "Chain displacement (pixels, L2)": ("displacement",),
     "Share of clipped pixels": ("clipped_share",),
 }
+JUDGED = {  # of selection.png, where they are measured
+    "Fréchet distance": "frechet_distance",
+    "KID": "kid",
+    "Inception Score": "inception_score",
+}
+EXTRACTED = 250  # images at a time
+KID_SUBSET = 1000  # images, at most
 
 
 def run(context: Context) -> None:
@@ -42,9 +63,74 @@ def run(context: Context) -> None:
         store.labels("train"),
         context.section("health"),
         context.work,
+        _selection(context, trainer),
     )
     loop.run(context.progress)
     _write(context, trainer, loop)
+
+
+class Judge:
+    """Frechet distance and KID of samples to reference images; the Inception Score where the extractor classifies.
+
+    KID is the mean over disjoint pairs of subsets of at most `KID_SUBSET`: the first samples, and as many reference
+    images, which are drawn once by `seed`. Its cost is linear in `count`.
+
+    Args:
+        reference: features of the reference images, of the same extractor. count: of the samples to be judged.
+
+    Raises:
+        EBMError: the reference was measured by another extractor.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, reference: FeatureSet, count: int, seed: int) -> None:
+        if reference.identity != extractor.identity:
+            raise EBMError(
+                f"the reference features are of {reference.identity.name} ({reference.identity.sha256[:12]}), but "
+                f"the extractor is {extractor.identity.name} ({extractor.identity.sha256[:12]}); run "
+                "ReferenceStatistics again"
+            )
+        self.extractor, self.moments = extractor, reference.moments
+        known = len(reference.features)
+        self.subset = min(KID_SUBSET, count, known)
+        drawn = min(count, known) // self.subset * self.subset
+        rows = np.random.default_rng(seed).choice(known, drawn, replace=False)
+        self.reference = np.asarray(reference.features[rows])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the metrics, in their order."""
+        scored = () if self.extractor.identity.classes is None else ("inception_score",)
+        return ("frechet_distance", "kid", *scored)
+
+    def __call__(self, images: Images) -> dict[str, float]:
+        """The metrics of uint8 images [n, H, W, C], n >= `count`."""
+        parts = [self.extractor(images[row : row + EXTRACTED]) for row in range(0, len(images), EXTRACTED)]
+        features = np.concatenate([part.features for part in parts])
+        values = [frechet_distance(self.moments, Moments.of(features)), self._kid(features)]
+        if self.extractor.identity.classes is not None:
+            logits = np.concatenate([part.logits for part in parts if part.logits is not None])
+            values.append(inception_score_from_logits(logits, splits=1).mean)
+        return dict(zip(self.names, values))
+
+    def _kid(self, features: np.ndarray) -> float:
+        size = self.subset
+        subsets = [slice(row, row + size) for row in range(0, len(self.reference), size)]
+        each = [
+            kernel_distance(features[rows], self.reference[rows], subsets=1, subset_size=size).mean
+            for rows in subsets
+        ]
+        return float(np.mean(each))
+
+
+def _selection(context: Context, trainer: Trainer) -> Optional[Selection]:
+    """None where nothing is judged on the way."""
+    settings = context.section("selection")
+    if not settings.every:
+        return None
+    context.progress(0, trainer.training_settings.steps, "reading what samples will be judged by")
+    extractor = load_extractor(context.inputs["Extractor"])
+    reference = FeatureSet.open(context.inputs["ReferenceStatistics"] / "train")
+    return Selection(trainer, Judge(extractor, reference, settings.count, settings.seed), settings)
 
 
 def _write(context: Context, trainer: Trainer, loop: Loop) -> None:
@@ -59,7 +145,10 @@ def _write(context: Context, trainer: Trainer, loop: Loop) -> None:
         ages=buffer.ages.numpy()[:filled],
     )
     shutil.copytree(loop.record, context.out, dirs_exist_ok=True)
-    save_curves(read_csv(context.out / "history.csv"), PANELS, context.out / "curves.png")
+    history = read_csv(context.out / "history.csv")
+    history["energy_difference"] = history["energy_real"] - history["energy_sample"]
+    save_curves(history, PANELS, context.out / "curves.png")
+    judged = {} if loop.selection is None else _write_selection(context, loop.selection, history)
     context.write_json(
         "metrics.json",
         {
@@ -67,5 +156,20 @@ def _write(context: Context, trainer: Trainer, loop: Loop) -> None:
             "rollbacks": loop.position.rollbacks,
             "parameters": trainer.model.count_params(),
             "traces": trainer.step.experimental_get_tracing_count(),
+            **judged,
         },
     )
+
+
+def _write_selection(
+    context: Context, selection: Selection, history: dict[str, np.ndarray]
+) -> dict[str, dict]:
+    """The best weights and the course of the run (S figure 1); returns what metrics.json says of them."""
+    found, columns = selection.summary(), read_csv(context.out / "selection.csv")
+    if found["best_step"] is not None:
+        selection.best.save_weights(context.out / "best.weights.h5")
+    panels = {"Energy difference": (history["step"], history["energy_difference"])}
+    panels |= {title: (columns["step"], columns[name]) for title, name in JUDGED.items() if name in columns}
+    words = f"least {found['metric'].replace('_', ' ')}"
+    save_marked_curves(panels, found["best_step"], words, context.out / "selection.png")
+    return {"selection": found}

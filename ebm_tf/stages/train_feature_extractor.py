@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebm_tf import demands
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import EBMError
-from ebm_tf.evaluation.features import save_classifier, train_classifier
+from ebm_tf.evaluation.extractors.classifier import save_classifier, train_classifier
 from ebm_tf.stages.context import Context
 
 

@@ -1,9 +1,10 @@
 """Checkpoints of everything that a run needs to go on as if nothing had happened.
 
 Each is a folder `step-00001250/` with TensorFlow's files (weights, average, optimiser, replay buffer and, with
-augmentation, the next step's chain starts and b_j, which were drawn and augmented ahead) and `run.json` (step,
-roll-backs, the guard's memory, sums not yet written to history.csv). It is written beside its final name and renamed,
-so that a folder of that name is always whole. Random numbers follow from seed and step and need no state.
+augmentation, the next step's chain starts and b_j, which were drawn and augmented ahead; with selection, the best
+weights) and `run.json` (step, roll-backs, the guard's memory, sums not yet written to history.csv, what evaluations
+have found). It is written beside its final name and renamed, so that a folder of that name is always whole. Random
+numbers follow from seed and step and need no state.
 """
 
 from __future__ import annotations

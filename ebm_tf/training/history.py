@@ -1,7 +1,7 @@
 """What a run writes down as it goes: history.csv, speed.csv, TensorBoard, pictures of its samples.
 
 history.csv holds nothing that depends on the clock: the same run gives the same file, also after a resume. Rates
-are in speed.csv.
+are in speed.csv. Evaluations on the way are in selection.csv, and what they took in selection_speed.csv.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf.figures import save_grid
+
+TABLES = ("history.csv", "speed.csv", "selection.csv", "selection_speed.csv")
 
 
 class History:
@@ -61,6 +63,16 @@ class History:
         with self._writer.as_default(step):
             tf.summary.image("samples", samples, max_outputs=16)
 
+    def write_evaluation(self, step: int, values: Mapping[str, float], seconds: float) -> None:
+        """Metrics of an evaluation after `step` steps, whose seconds are not counted as training."""
+        _append(self.folder / "selection.csv", {"step": step, **values})
+        _append(self.folder / "selection_speed.csv", {"step": step, "seconds": seconds})
+        if self._since is not None:
+            self._since = (self._since[0] + seconds, self._since[1])
+        with self._writer.as_default(step):
+            for name, value in {**values, "seconds": seconds}.items():
+                tf.summary.scalar(f"selection/{name}", value)
+
     def flush(self) -> None:
         """Hand everything to the disk's files."""
         self._writer.flush()
@@ -76,7 +88,7 @@ class History:
         """
         self.sums, self.count = dict(state["sums"]), int(state["count"])
         self._since = None
-        for name in ("history.csv", "speed.csv"):
+        for name in TABLES:
             _keep_until(self.folder / name, step)
         for picture in (self.folder / "grids").glob("step-*.png"):
             if int(picture.stem.split("-")[1]) > step:

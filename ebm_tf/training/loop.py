@@ -1,13 +1,14 @@
 """The training loop: batches in, a finished run out, whatever happens on the way.
 
 Resuming, in order: (1) the newest checkpoint brings back weights, average, optimiser, buffer, with augmentation
-what was drawn from it ahead for the next step, and the guard's memory; (2) history and pictures of later steps are
-forgotten; (3) the stream of batches is opened at that step; (4) training goes on with the same numbers as if it had
-never stopped.
+what was drawn from it ahead for the next step, with selection the best weights, and the guard's memory; (2) history,
+evaluations and pictures of later steps are forgotten; (3) the stream of batches is opened at that step; (4) training
+goes on with the same numbers as if it had never stopped.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from ebm_tf.grey_levels import to_uint8
 from ebm_tf.training.checkpoint import CheckpointFolder
 from ebm_tf.training.health import Guard
 from ebm_tf.training.history import History
+from ebm_tf.training.selection import Selection
 from ebm_tf.training.trainer import Trainer, learning_rate_at
 
 Report = Callable[[int, int, str], None]
@@ -41,21 +43,34 @@ class Position:
 class Loop:
     """One run of `trainer` over uint8 `images` and their `labels`, kept in `work` (checkpoints/, record/).
 
+    Args:
+        selection: judges the averaged weights on the way; without it there are no evaluations.
+
     Raises:
         EBMError: the run diverged more often than `health.rollbacks` allows.
     """
 
     def __init__(
-        self, trainer: Trainer, images: np.ndarray, labels: np.ndarray, health: Health, work: Path
+        self,
+        trainer: Trainer,
+        images: np.ndarray,
+        labels: np.ndarray,
+        health: Health,
+        work: Path,
+        selection: Selection | None = None,
     ) -> None:
         self.trainer, self.images, self.labels, self.health = trainer, images, labels, health
+        self.selection = selection
         self.record = work / "record"
         self.record.mkdir(parents=True, exist_ok=True)
         training = trainer.training_settings
         self.steps = training.steps
         self.history = History(self.record, training.batch_size, trainer.langevin_settings.steps)
         self.guard = Guard(health)
-        self.checkpoints = CheckpointFolder(work / "checkpoints", trainer.checkpoint)
+        state = trainer.checkpoint
+        if selection is not None:
+            state = tf.train.Checkpoint(training=state, best=selection.best)
+        self.checkpoints = CheckpointFolder(work / "checkpoints", state)
         self.position = Position()
 
     def run(self, report: Report) -> None:
@@ -93,6 +108,8 @@ class Loop:
                 report(at.step, self.steps, _message(means))
             if at.step % settings.grid_every == 0 or last:
                 self.history.write_grid(at.step, to_uint8(samples.numpy(), self.trainer.levels))
+            if self.selection is not None and self.selection.due(at.step, last):
+                self._evaluate(self.selection, report)  # before the checkpoint, so that a resume repeats none
             # None of a troubled state: a roll-back needs one from before the trouble among the few that are kept.
             if last or (at.step % settings.checkpoint_every == 0 and self.guard.bad_steps == 0):
                 self._save()
@@ -109,6 +126,13 @@ class Loop:
         )
         values = tf.stack(list(measured.values())).numpy()  # one transfer for all
         return samples, dict(zip(measured, values.tolist()))
+
+    def _evaluate(self, selection: Selection, report: Report) -> None:
+        step, begun = self.position.step, time.perf_counter()
+        values = selection.evaluate(step, lambda message: report(step, self.steps, message))
+        self.history.write_evaluation(step, values, time.perf_counter() - begun)
+        told = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
+        report(step, self.steps, f"evaluation: {told}; best at step {selection.standing.best_step}")
 
     def _roll_back(self, problem: str, report: Report) -> None:
         """Return to a checkpoint from before the trouble, with a smaller learning rate, or give up."""
@@ -137,6 +161,8 @@ class Loop:
         self.position = Position(**run["position"])
         self.guard.restore(run["guard"])
         self.history.rewind(step, run["history"])
+        if self.selection is not None:
+            self.selection.restore(run["selection"])
 
     def _save(self) -> None:
         run: dict[str, Any] = {
@@ -144,6 +170,8 @@ class Loop:
             "guard": self.guard.state(),
             "history": self.history.state(),
         }
+        if self.selection is not None:
+            run["selection"] = self.selection.state()
         self.checkpoints.save(self.position.step, run)
 
 

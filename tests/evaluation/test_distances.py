@@ -12,13 +12,18 @@ from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 from sklearn.metrics.pairwise import polynomial_kernel
 
+from ebm_tf.evaluation import distances, statistics
 from ebm_tf.evaluation.distances import (
+    FrechetTo,
+    class_coverage,
     class_share,
     entropy_of,
     frechet_distance,
     frechet_distance_from_features,
     inception_score,
+    inception_score_from_logits,
     kernel_distance,
+    softmax_and_entropy,
 )
 from ebm_tf.evaluation.statistics import Moments
 
@@ -133,6 +138,52 @@ def test_samples_of_one_distribution_show_the_known_bias():
     assert frechet_distance(a, exact) == pytest.approx(3.341 / 2, rel=0.03)
 
 
+def test_one_set_to_many_is_each_distance():
+    one, others = Moments.of(features(60, 5, 0)), [Moments.of(features(50, 5, seed)) for seed in (1, 2)]
+    to_one = FrechetTo(one)
+    assert [to_one.distance(other) for other in others] == [frechet_distance(one, other) for other in others]
+
+
+@pytest.mark.parametrize("n", [2, 8, 12, 13, 90])
+def test_few_features_to_a_gaussian_equal_features_to_features(n, monkeypatch):
+    """12 features: fewer vectors, as many, more; in one block and in blocks of 7. The means alone differ by 50."""
+    x, y = features(n, 12, 0), features(90, 12, 1) + 50
+    one = FrechetTo(Moments.of(y))
+    expected = pytest.approx(frechet_distance_from_features(x, y), rel=1e-10)
+    assert one.distance_of_few(x) == expected
+    monkeypatch.setattr(statistics, "_VALUES_AT_ONCE", 84)
+    assert one.distance_of_few(x) == expected
+
+
+def test_few_features_in_a_subspace_have_no_loss_that_moments_have():
+    x = features(20, 200, 0)
+    nothing = FrechetTo(Moments.of(x)).distance_of_few(x)
+    assert nothing == pytest.approx(0.0, abs=1e-6 * np.square(x).sum() / 20)
+
+
+@pytest.mark.parametrize(("n", "m"), [(8, 90), (90, 8), (8, 9), (90, 70)])
+def test_memory_maps_read_in_blocks_give_the_distance_of_whole_arrays(n, m, tmp_path, monkeypatch):
+    """In blocks of 7 vectors, with fewer vectors than the 12 features and with more."""
+    x, y = (features(count, 12, count).astype(np.float32) for count in (n, m))
+    expected = frechet_distance_from_features(x, y)
+    monkeypatch.setattr(statistics, "_VALUES_AT_ONCE", 84)
+    for name, array in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "xy")
+    assert frechet_distance_from_features(*mapped) == pytest.approx(expected, rel=1e-10)
+
+
+@given(SEEDS)
+@PROPERTY
+def test_the_order_of_vectors_changes_no_frechet_distance(seed):
+    x, y = features(30, 4, seed), features(20, 4, seed + 1)
+    rng = np.random.default_rng(seed)
+    shuffled, other = rng.permutation(x), rng.permutation(y)
+    assert frechet_distance_from_features(shuffled, other) == pytest.approx(
+        frechet_distance_from_features(x, y), rel=1e-8
+    )
+
+
 # Kernel distance
 
 
@@ -162,6 +213,45 @@ def test_kernel_distance_of_whole_sets_is_the_paper_s_estimator(seed, n):
     distance = kernel_distance(x, y)
     assert distance.mean == pytest.approx(expected, abs=1e-12 * scale)
     assert distance.spread == 0.0
+
+
+@given(SEEDS, st.integers(2, 6))
+@PROPERTY
+def test_kernel_distance_keeps_under_order_rotation_and_exchange(seed, dim):
+    """Its kernel knows the origin and a length, sqrt(d): moving or scaling both sets is no symmetry of it."""
+    x, y = features(20, dim, seed), features(20, dim, seed + 1)
+    turned = ortho_group.rvs(dim, random_state=seed)
+    rng = np.random.default_rng(seed)
+    scale = np.abs(polynomial_kernel(np.vstack([x, y]), degree=3, gamma=1 / dim, coef0=1)).max()
+    expected = pytest.approx(kernel_distance(x, y).mean, abs=1e-12 * scale)
+    assert kernel_distance(y, x).mean == expected
+    assert kernel_distance(x @ turned, y @ turned).mean == expected
+    assert kernel_distance(rng.permutation(x), rng.permutation(y)).mean == expected
+
+
+def test_kernel_distance_does_change_with_a_shift_and_not_by_the_square_of_a_scale():
+    """{0, 1} and {0, 2} give -13 by hand. Moved by 1, {1, 2} and {1, 3}: 27 + 64 - (8 + 64 + 27 + 343) / 2 = -130."""
+    assert kernel_distance([[1], [2]], [[1], [3]]).mean == -130.0
+    assert kernel_distance([[0], [2]], [[0], [4]]).mean == 1 + 1 - (1 + 1 + 1 + 9**3) / 2
+
+
+@pytest.mark.parametrize("tile", [7, 20, 4096])
+def test_tiles_of_the_kernel_change_nothing(tile, monkeypatch):
+    """n = m = 20, and subsets of different sets: in tiles of 7, in one, and where a tile ends with the set."""
+    x, y = features(20, 3, 0), features(20, 3, 1)
+    whole, subsets = kernel_distance(x, y), kernel_distance(x, features(31, 3, 2), 4, 18)
+    monkeypatch.setattr(distances, "_KERNEL_ROWS", tile)
+    assert kernel_distance(x, y) == pytest.approx(whole, rel=1e-12)
+    assert kernel_distance(x, features(31, 3, 2), 4, 18) == pytest.approx(subsets, rel=1e-12)
+
+
+def test_kernel_distance_of_memory_maps_is_that_of_arrays(tmp_path):
+    x, y = (features(40, 3, seed).astype(np.float32) for seed in range(2))
+    for name, array in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "xy"]
+    assert kernel_distance(*mapped, 5, 10) == kernel_distance(x.astype(float), y.astype(float), 5, 10)
+    assert kernel_distance(*mapped) == kernel_distance(x.astype(float), y.astype(float))
 
 
 def test_kernel_distance_has_no_bias():
@@ -231,6 +321,48 @@ def test_float32_softmax_over_many_classes_is_accepted():
     assert 1 < inception_score(exponentials / exponentials.sum(axis=1, keepdims=True)).mean < 2
 
 
+@pytest.mark.parametrize("splits", [1, 3, 7])
+@pytest.mark.parametrize("values_at_once", [12, 2**24])
+def test_inception_score_from_logits_is_that_of_their_softmax(splits, values_at_once, monkeypatch):
+    """In blocks of 3 rows that do not end with the splits, and in one; logits too large for exp."""
+    monkeypatch.setattr(statistics, "_VALUES_AT_ONCE", values_at_once)
+    logits = np.random.default_rng(0).normal(0, 3, (31, 4)).astype(np.float32)
+    exponentials = np.exp(logits.astype(np.float64))
+    expected = inception_score(exponentials / exponentials.sum(axis=1, keepdims=True), splits)
+    assert inception_score_from_logits(logits, splits) == pytest.approx(expected, rel=1e-12)
+    assert inception_score_from_logits(logits.astype(np.float64) + 1e4, splits) == pytest.approx(
+        expected, rel=1e-9
+    )
+
+
+def test_inception_score_from_logits_at_its_ends():
+    certain = 1e4 * np.repeat(np.eye(10), 5, axis=0)
+    assert inception_score_from_logits(certain, splits=1).mean == pytest.approx(10.0, rel=1e-12)
+    assert inception_score_from_logits(np.ones((50, 10)), splits=5) == pytest.approx((1.0, 0.0), abs=1e-12)
+
+
+def test_rows_sorted_by_class_need_a_seed():
+    """In runs each split sees one class and scores 1; dealt at random, splits of 200 score nearly 10."""
+    by_class = 1e4 * np.repeat(np.eye(10), 200, axis=0)
+    assert inception_score_from_logits(by_class, splits=10) == pytest.approx((1.0, 0.0), abs=1e-9)
+    dealt = inception_score_from_logits(by_class, splits=10, seed=0)
+    assert 9.5 < dealt.mean < 10
+    assert 0 < dealt.spread < 0.2
+    assert dealt == inception_score_from_logits(by_class, splits=10, seed=0)
+
+
+def test_softmax_and_its_entropy():
+    probabilities, entropy = softmax_and_entropy(np.log([[0.25, 0.75], [0.5, 0.5]]))
+    np.testing.assert_allclose(probabilities, [[0.25, 0.75], [0.5, 0.5]], rtol=1e-14)
+    np.testing.assert_allclose(entropy, [0.5623351446, np.log(2)], rtol=1e-9)
+
+
+def test_class_coverage_is_the_share_of_classes_that_occur():
+    assert class_coverage([3, 0, 1, 0, 5]) == 0.6
+    assert class_coverage(np.bincount([2, 2], minlength=10)) == 0.1
+    assert class_coverage([1]) == 1.0
+
+
 def test_class_share_counts_classes_that_never_occur():
     shares = class_share([0, 2, 2, 3], 5)
     assert shares.dtype == np.float64
@@ -285,6 +417,20 @@ def test_entropy_in_nats():
         (lambda: class_share([-1, 2], 5), r"labels must be in 0\.\.4\. Received: -1\.\.2"),
         (lambda: class_share([0.0, 1.0], 5), "labels must be integers.* dtype float64"),
         (lambda: class_share(np.empty(0, int), 5), r"n >= 1. Received: shape \(0,\)"),
+        (lambda: kernel_distance(np.ones((3, 4)), np.full((5, 4), np.inf)), "y must be finite.* 20 of 20"),
+        (lambda: kernel_distance(np.ones((3, 4)), np.ones((3, 5))), "Received: 4 and 5"),
+        (lambda: inception_score_from_logits([[0.0, np.nan]], 1), "logits must be finite.* 1 of 2"),
+        (lambda: inception_score_from_logits(np.eye(3), 4), r"splits must be in 1\.\.3.* Received: 4"),
+        (lambda: inception_score_from_logits(np.ones(3), 1), r"logits must be real.* shape \(3,\)"),
+        (lambda: FrechetTo(Moments.of(np.eye(3))).distance_of_few([[1.0, 2.0, 3.0]]), "2 feat.* Received: 1"),
+        (lambda: FrechetTo(Moments.of(np.eye(3))).distance_of_few(np.eye(2)), "Received: 3 and 2"),
+        (
+            lambda: FrechetTo(Moments.of(np.eye(3))).distance_of_few(np.full((2, 3), np.nan)),
+            "finite.* 6 of 6",
+        ),
+        (lambda: class_coverage([0, 0]), r"not all 0\. Received: 0\.\.0"),
+        (lambda: class_coverage([-1, 2]), r"counts must be >= 0.* Received: -1\.\.2"),
+        (lambda: class_coverage([0.5, 1.0]), r"integers of shape \[C\].* dtype float64"),
         (lambda: entropy_of([0.5, 0.2]), "shares must be non-negative and sum to 1"),
         (lambda: entropy_of([[1.0]]), r"shape \[C\]\. Received: shape \(1, 1\)"),
     ],

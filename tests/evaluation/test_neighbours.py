@@ -1,6 +1,8 @@
-"""The exact search against scikit-learn's brute force in float64 and against integer arithmetic."""
+"""The exact search of images against scikit-learn's brute force in float64 and against integer arithmetic."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from ebm_tf.evaluation.neighbours import _centred, _distances, nearest
+from ebm_tf.evaluation.neighbours import mirror_images, nearest
 
 
 def images(seed, n, shape=(8, 8, 1), low=0, high=256):
@@ -21,7 +23,7 @@ def all_distances(queries, store):
     return np.stack([((flat - query.ravel().astype(np.int64)) ** 2).sum(axis=1) for query in queries])
 
 
-def assert_exact(queries, store, k, block=4096):
+def assert_exact(queries, store, k, block=None):
     """By distance and, among equals, by index: what a stable sort of exact distances says."""
     found = nearest(queries, store, k, block)
     distances = all_distances(queries, store)
@@ -29,6 +31,7 @@ def assert_exact(queries, store, k, block=4096):
     assert found.indices.dtype == found.squared_distances.dtype == np.int64
     np.testing.assert_array_equal(found.squared_distances, np.take_along_axis(distances, expected, axis=1))
     np.testing.assert_array_equal(found.indices, expected)
+    assert not found.flipped.any()
 
 
 @pytest.mark.parametrize(("shape", "seed"), [((8, 8, 1), 0), ((32, 32, 3), 1)])
@@ -137,20 +140,6 @@ def test_near_ties_of_many_distances_are_put_in_their_order():
     np.testing.assert_array_equal(found.indices, [1299 - np.arange(30)])
 
 
-@pytest.mark.parametrize("shape", [(5,), (28, 28), (32, 32, 3), (64, 64, 3)])
-@pytest.mark.parametrize("centre", [0, 128])
-def test_float32_distances_lie_within_the_bound(shape, centre):
-    """Also where the bound says that they are exact."""
-    queries = np.concatenate([images(0, 20, shape), images(1, 20, shape, low=250)])
-    store = np.concatenate([images(2, 200, shape), queries, images(3, 50, shape, high=2)])
-    middle = np.full(int(np.prod(shape)), centre, np.float32)
-    approximate, error = _distances(*(_centred(x.reshape(len(x), -1), middle) for x in (queries, store)))
-    wrong_by = np.abs(approximate - all_distances(queries, store))
-    assert np.all(wrong_by <= error)
-    assert np.any(error > 0) == (len(middle) * max(centre, 255 - centre) ** 2 > 2**24)
-    assert np.any(wrong_by > 0) or len(middle) <= 784
-
-
 def test_extreme_pixels_do_not_wrap_around():
     queries = np.zeros((1, 64, 64, 3), np.uint8)
     found = nearest(queries, 255 - queries, 1)
@@ -196,16 +185,102 @@ def test_no_queries_give_no_neighbours():
     assert found.indices.shape == found.squared_distances.shape == (0, 2)
 
 
+@pytest.mark.parametrize("mode", ["r", "c"])
+def test_a_memory_map_holds_the_same_bytes_after_a_search(tmp_path, mode):
+    """Its pages are given back meanwhile: those of a private map hold what is nowhere else."""
+    store = images(0, 500)
+    np.save(tmp_path / "store.npy", store)
+    mapped = np.load(tmp_path / "store.npy", mmap_mode=mode)
+    if mode == "c":
+        store[7] = mapped[7] = 9
+    assert_exact(images(1, 5), mapped, 6, block=64)
+    np.testing.assert_array_equal(mapped, store)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="asks Linux what is in memory")
+def test_pages_of_a_memory_map_are_given_back(tmp_path):
+    np.save(tmp_path / "store.npy", np.zeros((4000, 32, 32, 3), np.uint8))
+    mapped = np.load(tmp_path / "store.npy", mmap_mode="r")
+    assert mapped.sum() == 0
+    assert resident(tmp_path / "store.npy") > 10_000
+    nearest(images(1, 2, (32, 32, 3)), mapped[3:], 1)
+    assert resident(tmp_path / "store.npy") < 100
+
+
+def resident(path):
+    """KiB of a mapped file that count as this process's memory."""
+    parts = Path("/proc/self/smaps").read_text().split(str(path))[1:]
+    return sum(int(part.split("Rss:")[1].split()[0]) for part in parts)
+
+
+def test_the_share_of_the_store_that_is_searched_is_told():
+    told = []
+    nearest(images(0, 2), images(1, 50), 1, block=20, report=lambda done, total: told.append((done, total)))
+    assert told == [(20, 50), (40, 50), (50, 50)]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([2, 256]), st.data())
+@settings(max_examples=40, deadline=None)
+def test_with_mirror_images_each_stored_image_counts_once_by_its_nearer_form(seed, n, levels, data):
+    k, block = data.draw(st.integers(1, n)), data.draw(st.integers(1, n + 3))
+    queries, store = images(seed, 5, (2, 3, 1), high=levels), images(seed + 1, n, (2, 3, 1), high=levels)
+    found = nearest(queries, store, k, block, mirrored=mirror_images(queries))
+    plain, turned = all_distances(queries, store), all_distances(queries, store[:, :, ::-1])
+    least = np.minimum(plain, turned)
+    expected = np.argsort(least, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found.indices, expected)
+    np.testing.assert_array_equal(found.squared_distances, np.take_along_axis(least, expected, axis=1))
+    np.testing.assert_array_equal(found.flipped, np.take_along_axis(turned < plain, expected, axis=1))
+
+
+def test_mirror_images_are_a_second_half_of_the_store_to_scikit_learn():
+    queries, store = images(0, 20, (8, 8, 3)), images(1, 300, (8, 8, 3))
+    both = np.concatenate([store, store[:, :, ::-1]]).reshape(600, -1).astype(np.float64)
+    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(both)
+    distances, indices = search.kneighbors(queries.reshape(20, -1).astype(np.float64))
+    found = nearest(queries, store, 1, mirrored=mirror_images(queries))
+    np.testing.assert_array_equal(found.indices, indices % 300)
+    np.testing.assert_array_equal(found.flipped, indices >= 300)
+    np.testing.assert_array_equal(found.squared_distances, np.rint(distances**2))
+    assert 0 < found.flipped.sum() < 20
+
+
+def test_a_mirrored_copy_is_found_and_a_symmetric_image_is_not_called_flipped():
+    store = images(0, 50, (6, 6, 1))
+    store[30] = np.maximum(store[30], store[30][:, ::-1])
+    queries = mirror_images(store[[12, 30]])
+    found = nearest(queries, store, 1, mirrored=mirror_images(queries))
+    np.testing.assert_array_equal(found.indices[:, 0], [12, 30])
+    np.testing.assert_array_equal(found.squared_distances, 0)
+    np.testing.assert_array_equal(found.flipped[:, 0], [True, False])
+
+
+def test_mirroring_swaps_left_and_right_alone():
+    image = np.arange(12, dtype=np.uint8).reshape(1, 2, 3, 2)
+    np.testing.assert_array_equal(
+        mirror_images(image)[0], [[[4, 5], [2, 3], [0, 1]], [[10, 11], [8, 9], [6, 7]]]
+    )
+    with pytest.raises(ValueError, match=r"shape \[n, H, W, C\] to be mirrored. Received: \(2, 3\)"):
+        mirror_images(np.zeros((2, 3), np.uint8))
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [
         (lambda: nearest(images(0, 1), images(1, 4), 5), r"k must be in 1\.\.4.* Received: 5"),
         (lambda: nearest(images(0, 1), images(1, 4), 0), r"k must be in 1\.\.4.* Received: 0"),
         (lambda: nearest(images(0, 1), images(1, 4), 1, block=0), "block must be at least 1. Received: 0"),
-        (lambda: nearest(images(0, 1) / 255, images(1, 4), 1), "queries must be uint8.* Received: float64"),
         (
-            lambda: nearest(images(0, 1), images(1, 4).astype(np.int64), 1),
-            "store must be uint8.* Received: int64",
+            lambda: nearest(images(0, 1) / 255, images(1, 4), 1),
+            "both be uint8 images.* Received: float64 and uint8",
+        ),
+        (
+            lambda: nearest(images(0, 1).astype(np.int64), images(1, 4).astype(np.int64), 1),
+            "or both be float32 or float64 features. Received: int64 and int64",
+        ),
+        (
+            lambda: nearest(images(0, 2), images(1, 4), 1, mirrored=images(0, 1)),
+            r"as queries, uint8 \(2, 8, 8, 1\). Received: uint8 \(1, 8, 8, 1\)",
         ),
         (
             lambda: nearest(images(0, 1, (8, 8)), images(1, 4), 1),

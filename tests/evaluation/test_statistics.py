@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebm_tf.evaluation.statistics import Moments
+from ebm_tf.evaluation import statistics
+from ebm_tf.evaluation.distances import frechet_distance
+from ebm_tf.evaluation.extractors.base import Identity
+from ebm_tf.evaluation.statistics import Moments, Published, check_finite, mean_of
+
+IDENTITY = Identity("inception", "2015-12-05", "ab" * 32, "resized to 299", features=4, classes=1008)
 
 
 def normal(n, dim, seed=0, mean=0.0, sd=1.0):
@@ -50,6 +58,53 @@ def test_a_last_batch_of_one_image_counts():
     assert moments.count == 65
     assert_describes(moments, features)
     assert abs(moments.mean[0] - features[:64, 0].mean()) > 0.5
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of 5 vectors of 4 features."""
+    monkeypatch.setattr(statistics, "_VALUES_AT_ONCE", 20)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("count", [4, 5, 6, 23, 26])
+def test_a_memory_map_read_in_blocks_gives_the_covariance_of_the_whole(count, tmp_path):
+    """Also with one vector in the last block (6 and 26), which counts."""
+    features = normal(count, 4, mean=3.0).astype(np.float32)
+    np.save(tmp_path / "features.npy", features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    assert_describes(Moments.of(mapped), features.astype(np.float64))
+    np.testing.assert_allclose(mean_of(mapped), features.astype(np.float64).mean(axis=0), rtol=1e-12)
+
+
+def test_one_block_is_the_plain_formula_to_the_last_bit():
+    features = normal(3000, 64, mean=0.3) ** 3
+    mean = features.mean(axis=0)
+    moments = Moments.of(features)
+    np.testing.assert_array_equal(moments.mean, mean)
+    np.testing.assert_array_equal(moments.scatter, (features - mean).T @ (features - mean))
+
+
+@given(st.permutations(range(6)), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_shards_merge_in_any_order(order, seed):
+    features = normal(60, 3, seed, mean=5.0)
+    shards = np.split(features, [1, 10, 11, 30, 45])  # two of them hold one image
+    moments = Moments.empty(3)
+    for number in order:
+        moments = moments.merge(Moments.of(shards[number]))
+    assert_describes(moments, features)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_vectors_changes_nothing_and_a_shift_only_the_mean(seed):
+    features = normal(40, 3, seed)
+    moments = Moments.of(features)
+    assert_describes(moments, np.random.default_rng(seed).permutation(features))
+    moved = Moments.of(features + 8.0)
+    np.testing.assert_allclose(moved.mean, moments.mean + 8.0, rtol=1e-14)
+    np.testing.assert_allclose(moved.scatter, moments.scatter, rtol=1e-12, atol=1e-12)
 
 
 def test_merge_commutes_and_associates_and_empty_is_neutral():
@@ -139,6 +194,114 @@ def test_pickles_and_noise_are_not_loaded(tmp_path):
         Moments.load(tmp_path / "noise.npz")
     with pytest.raises(FileNotFoundError):
         Moments.load(tmp_path / "absent.npz")
+
+
+def test_published_statistics_come_back_with_all_that_is_known(tmp_path):
+    moments = Moments.of(normal(50, 4))
+    Published.of(moments, IDENTITY).save(tmp_path / "stats.of.train")
+    loaded = Published.load(tmp_path / "stats.of.train")
+    np.testing.assert_array_equal(loaded.mean, moments.mean)
+    np.testing.assert_array_equal(loaded.covariance, moments.covariance())
+    assert (loaded.count, loaded.identity) == (50, IDENTITY)
+
+
+def test_the_file_is_what_other_programs_read(tmp_path):
+    features = normal(50, 4)
+    Published.of(Moments.of(features), IDENTITY).save(tmp_path / "stats.npz")
+    with np.load(tmp_path / "stats.npz", allow_pickle=False) as file:
+        np.testing.assert_allclose(file["mu"], features.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(file["sigma"], np.cov(features, rowvar=False), rtol=1e-12)
+        assert file["mu"].dtype == file["sigma"].dtype == np.float64
+        assert file["count"] == 50
+    Published.of(Moments.of(features)).save(tmp_path / "plain.npz")
+    assert Published.load(tmp_path / "plain.npz").identity is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_files_of_other_programs_are_read(tmp_path, dtype):
+    """mu and sigma alone, in float32 too; other keys beside them, as in ADM's reference batches, are left alone."""
+    features = normal(50, 4)
+    mu, sigma = features.mean(axis=0).astype(dtype), np.cov(features, rowvar=False).astype(dtype)
+    np.savez(tmp_path / "theirs.npz", mu=mu, sigma=sigma, mu_s=np.zeros(9), arr_0=np.zeros((2, 3), np.uint8))
+    loaded = Published.load(tmp_path / "theirs.npz")
+    assert (loaded.count, loaded.identity) == (None, None)
+    assert loaded.mean.dtype == loaded.covariance.dtype == np.float64
+    np.testing.assert_array_equal(loaded.covariance, sigma)
+
+
+def test_the_distance_to_published_statistics_is_that_to_their_moments(tmp_path):
+    a, b = Moments.of(normal(50, 4)), Moments.of(normal(60, 4, seed=1, mean=0.3))
+    Published.of(b).save(tmp_path / "stats.npz")
+    published = Published.load(tmp_path / "stats.npz")
+    assert frechet_distance(a, published) == frechet_distance(a, b)
+    assert frechet_distance(published, a) == frechet_distance(b, a)
+    with pytest.raises(ValueError, match=r"same number of features\. Received: 3 and 4"):
+        frechet_distance(Moments.empty(3), published)
+
+
+def test_the_sha256_is_of_the_numbers_and_not_of_the_file(tmp_path):
+    """Of mean 0 and covariance 1: the bytes of 0.0 and 1.0."""
+    one = Published(np.zeros(1), np.eye(1))
+    expected = hashlib.sha256(bytes(8) + bytes.fromhex("000000000000f03f")).hexdigest()
+    assert one.sha256 == expected
+    Published(np.zeros(1), np.eye(1), count=7).save(tmp_path / "one.npz")
+    assert Published.load(tmp_path / "one.npz").sha256 == expected
+    assert Published(np.zeros(1), 2 * np.eye(1)).sha256 != expected
+
+
+GOOD = {"mu": np.zeros(2), "sigma": np.eye(2)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"mu": np.zeros(2)}, r"mu \[d\] and sigma \[d, d\]. Received: .*file.npz, which holds mu$"),
+        ({"mean": np.zeros(2), "cov": np.eye(2)}, "which holds cov, mean"),
+        ({"mu": np.zeros(2), "sigma": np.eye(3)}, r"Received: \(2,\) and \(3, 3\)"),
+        ({"mu": np.zeros((2, 1)), "sigma": np.eye(2)}, r"Received: \(2, 1\) and \(2, 2\)"),
+        (
+            {"mu": np.zeros(2), "sigma": [[1.0, 0.5], [0.4, 1.0]]},
+            "symmetric. Received: entries 0.1 apart, the",
+        ),
+        ({"mu": np.zeros(2), "sigma": np.diag([1.0, -2.0])}, "variances >= 0 on its diagonal. Received: -2"),
+        ({"mu": [0, np.nan], "sigma": np.eye(2)}, "file.npz, where mean must be finite. Received: 1 of 2"),
+        (
+            {"mu": np.zeros(2), "sigma": np.full((2, 2), np.inf)},
+            "covariance must be finite. Received: 4 of 4",
+        ),
+        ({"mu": np.zeros(2, int), "sigma": np.eye(2)}, "mu must be floating-point numbers. Received: int64"),
+        ({**GOOD, "count": 1.5}, "count must be one integer. Received: shape .* dtype float64"),
+        ({**GOOD, "count": -1}, "count must be an integer >= 0. Received: -1"),
+        ({**GOOD, "extractor": 3}, "extractor must be one text. Received: shape .* dtype int64"),
+        ({**GOOD, "extractor": "{"}, "identity as JSON. Received: Expecting property name"),
+        ({**GOOD, "extractor": '{"name": "x"}'}, "identity as JSON. Received: .*missing"),
+        ({**GOOD, "extractor": json.dumps(IDENTITY.as_json())}, "inception has 4 features.* Received: 2"),
+        ({"mu": np.array([{}, {}]), "sigma": np.eye(2)}, "which cannot be read"),
+    ],
+)
+def test_published_files_that_cannot_be_used_are_refused_by_name(tmp_path, fields, text):
+    np.savez(tmp_path / "file.npz", **fields)
+    with pytest.raises(ValueError, match=text) as refused:
+        Published.load(tmp_path / "file.npz")
+    assert "file.npz" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_npz_is_no_published_file(tmp_path):
+    np.save(tmp_path / "mu.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"mu\.npy, which is no \.npz file"):
+        Published.load(tmp_path / "mu.npy")
+    with pytest.raises(FileNotFoundError):
+        Published.load(tmp_path / "absent.npz")
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_values_that_are_not_finite_are_counted_over_all_blocks():
+    features = np.zeros((23, 4))
+    features[2, 0], features[12, 1], features[22, 3] = np.nan, np.inf, -np.inf
+    for read in (Moments.of, mean_of, check_finite):
+        with pytest.raises(ValueError, match=r"features must be finite\. Received: 3 of 92 values"):
+            read(features)
 
 
 def test_nan_and_infinity_are_refused_with_their_number():

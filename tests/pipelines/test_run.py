@@ -50,7 +50,9 @@ def test_params_tell_what_was_read(lab: Any) -> None:
     lab.run("run", "--task", "TrainEBM")
     data = json.loads((lab.artifacts("PrepareDataset")[0] / "params.json").read_text())
     model = json.loads((lab.artifacts("TrainEBM")[0] / "params.json").read_text())
-    assert model["inputs"] == {"PrepareDataset": {key: data[key] for key in ("fingerprint", "content")}}
+    assert model["inputs"] == {
+        "PrepareDataset": {key: data[key] for key in ("task", "fingerprint", "content")}
+    }
     assert model["seed"] == 0
     assert {"python", "luigi", "numpy"} <= set(model["versions"])
     log = (lab.artifacts("TrainEBM")[0] / "log.txt").read_text()

@@ -28,7 +28,11 @@ from pipelines.tasks import (
 )
 
 BASE = Experiment()
-OF_THE_MODEL = set(TASKS) - {"PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics"}
+OF_THE_DATA = {
+    "PrepareDataset", "TrainFeatureExtractor", "ImportFeatureExtractor", "ReferenceStatistics", "BaselineStatistics",
+}  # fmt: skip
+OF_THE_MODEL = set(TASKS) - OF_THE_DATA
+JUDGED = {"EvaluateFID", "CompareModels", "Report"}
 SAMPLED = {"GenerateSamples", "RetrieveNeighbours", "EvaluateFID", "CompareModels", "Report"}
 
 
@@ -52,8 +56,19 @@ def changed_tasks(section: str, **values: object) -> set[str]:
             {"steps": 7},
             OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations"},
         ),
-        ("evaluation", {"kid_subsets": 7}, {"EvaluateFID", "CompareModels", "Report"}),
-        ("evaluation", {"seed": 7}, {"ReferenceStatistics", "EvaluateFID", "CompareModels", "Report"}),
+        ("evaluation", {"kid_subsets": 7}, JUDGED),
+        ("evaluation", {"seed": 7}, {"BaselineStatistics", *JUDGED}),
+        (
+            "extractor",
+            {"epochs": 7},
+            {"TrainFeatureExtractor", "ReferenceStatistics", "BaselineStatistics", "ComposeModels", *JUDGED},
+        ),
+        (
+            "extractor",
+            {"name": "pixels"},
+            {"ImportFeatureExtractor", "ReferenceStatistics", "BaselineStatistics", *JUDGED},
+        ),
+        ("selection", {"every": 7}, OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations", "ComposeModels"}),
         ("sampling", {"count": 7}, SAMPLED),
         ("sampling", {"steps": 7}, SAMPLED | {"ComposeModels"}),
         ("sampling", {"source": "sngan"}, SAMPLED - {"CompareModels"}),
@@ -80,8 +95,44 @@ def test_every_slice_is_a_section_of_the_experiment() -> None:
 def test_the_report_stands_on_what_it_shows() -> None:
     assert {step.name() for step in tree(Report.of(BASE, Path("/r")))} == {
         "Report",
+        "TrainFeatureExtractor",
         *(task.name() for task in Report.UPSTREAM),
     }
+
+
+def test_the_extractor_that_is_named_is_the_one_that_is_made() -> None:
+    def made_by(**extractor: object) -> set[str]:
+        steps = tree(EvaluateFID.of(Experiment(extractor=extractor), Path("/r")))
+        return {step.name() for step in steps} & {"TrainFeatureExtractor", "ImportFeatureExtractor"}
+
+    assert made_by() == {"TrainFeatureExtractor"}
+    assert made_by(name="random-conv") == {"ImportFeatureExtractor"}
+
+
+def test_a_task_without_use_is_not_listed() -> None:
+    names = [step.name() for step in all_tasks(BASE, Path("/r"))]
+    assert "ImportFeatureExtractor" not in names
+    assert set(TASKS) - set(names) == {"ImportFeatureExtractor"}
+    with pytest.raises(ConfigError, match="extractor.name is classifier, which TrainFeatureExtractor trains"):
+        check(task_named("ImportFeatureExtractor").of(BASE, Path("/r")))
+
+
+def test_without_selection_training_does_not_depend_on_how_samples_are_judged() -> None:
+    assert {step.name() for step in tree(TrainEBM.of(BASE, Path("/r")))} == {"PrepareDataset", "TrainEBM"}
+    selecting = Experiment(selection={"every": 100})
+    assert {step.name() for step in tree(TrainEBM.of(selecting, Path("/r")))} == {
+        "PrepareDataset",
+        "TrainFeatureExtractor",
+        "ReferenceStatistics",
+        "TrainEBM",
+    }
+
+
+def test_weights_that_are_missing_are_told_of_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EBM_INCEPTION", raising=False)
+    experiment = load_experiment("digits", ["extractor.name=inception"])
+    with pytest.raises(MissingInput, match="EBM_INCEPTION"):
+        check(EvaluateFID.of(experiment, Path("/r")))
 
 
 def test_samples_of_the_baseline_do_not_depend_on_the_chain() -> None:
@@ -103,16 +154,17 @@ def test_a_comparison_judges_both_models_and_shares_what_they_share() -> None:
     assert [step.title for step in steps] == [
         "PrepareDataset",
         "TrainFeatureExtractor",
+        "ReferenceStatistics",
+        "BaselineStatistics",
         "TrainEBM",
         "TrainSNGAN",
-        "ReferenceStatistics",
         "GenerateSamples",
         "GenerateSamples (sngan)",
         "EvaluateFID",
         "EvaluateFID (sngan)",
         "CompareModels",
     ]
-    assert steps[7].fingerprint == EvaluateFID.of(BASE, Path("/r")).fingerprint
+    assert steps[8].fingerprint == EvaluateFID.of(BASE, Path("/r")).fingerprint
 
 
 def test_a_member_of_a_composition_is_the_model_of_its_own_config(tmp_path: Path) -> None:
@@ -141,14 +193,17 @@ def test_other_data_sets_come_in_the_size_of_the_experiments() -> None:
 
 @pytest.mark.parametrize("config", available_configs())
 def test_every_task_of_every_shipped_config_can_be_run(config: str) -> None:
-    """But for compositions of configs that name none, classes where there are none, and folders that are not here."""
+    """But for compositions of configs that name none, classes where there are none, and files that are not here."""
+    experiment = load_experiment(config)
     for task in TASKS.values():
+        if not task.applies(experiment.model_dump(mode="json")):
+            continue
         try:
-            check(task.of(load_experiment(config), Path("/r")))
+            check(task.of(experiment, Path("/r")))
         except ConfigError as refused:
             assert "compose.members has 0" in str(refused) or "has no labels" in str(refused)
         except MissingInput as missing:
-            assert "dataset.path is" in str(missing)
+            assert "dataset.path is" in str(missing) or "EBM_INCEPTION" in str(missing)
 
 
 def test_the_help_names_every_task() -> None:
@@ -228,7 +283,7 @@ def test_a_folder_that_has_lost_its_images_troubles_only_who_asks_for_them(tmp_p
     (tmp_path / "notes.txt").write_text("no image")
     experiment = Experiment(dataset={"name": "folder", "path": str(tmp_path)})
     assert (
-        len(all_tasks(experiment, Path("/r"))) == len(TASKS) + 2
+        len(all_tasks(experiment, Path("/r"))) == len(TASKS) - 1 + 2
     )  # and two of the baseline for CompareModels
     with pytest.raises(MissingInput, match=r"none of the files in .* is an image"):
         check(TrainEBM.of(experiment, Path("/r")))

@@ -120,6 +120,23 @@ def test_the_baseline_may_win_and_the_distances_may_disagree(tmp_path, ebm, snga
     assert "By KID neither is better: both have 3.00." in summary
 
 
+@pytest.mark.parametrize(
+    ("of_sngan", "told"),
+    [([15.0, 25.0], True), ([7.0, 25.0], False), (None, None)],
+    ids=["apart", "overlapping", "not known"],
+)
+def test_the_models_are_told_apart_by_their_intervals(tmp_path, ebm, sngan, of_sngan, told):
+    ebm["intervals"] = {"fresh": {"frechet_distance": [7.0, 9.0], "kid": None}}
+    if of_sngan is not None:
+        sngan["intervals"] = {"fresh": {"frechet_distance": of_sngan}}
+    metrics, summary = compare(tmp_path, ebm, sngan)
+    assert metrics["told_apart"] == {"frechet_distance": told, "kid": None}
+    assert metrics["models"]["ebm"]["intervals"] == {"frechet_distance": [7.0, 9.0]}
+    assert (
+        "12.00 less, 2.50 times smaller). Their intervals overlap: the two cannot be told apart" in summary
+    ) == (told is False)
+
+
 def test_no_ratio_is_told_where_a_distance_is_not_positive(tmp_path, ebm, sngan):
     """KID is unbiased, so that it may fall below 0."""
     ebm["kid"]["fresh"] = -0.25

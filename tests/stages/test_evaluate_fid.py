@@ -1,4 +1,4 @@
-"""EvaluateFID: its rows are the kinds of samples that there are, under their own titles."""
+"""EvaluateFID: its rows are the kinds of samples that there are, under their own titles, in any features."""
 
 import io
 import json
@@ -7,71 +7,127 @@ import numpy as np
 import pytest
 
 from ebm_tf.config import Compute, Evaluation
-from ebm_tf.evaluation.features import classifier_network, extract, load_classifier, save_classifier
-from ebm_tf.stages import evaluate_fid, reference_statistics
+from ebm_tf.config import Extractor as ExtractorSettings
+from ebm_tf.evaluation.extractors.classifier import classifier_network, extract, load_classifier, save_classifier
+from ebm_tf.stages import baseline_statistics, evaluate_fid, import_feature_extractor, reference_statistics
 from ebm_tf.stages.context import Context
 from tests.stores import write_store
 
-SETTINGS = Evaluation(baseline_count=70, kid_subsets=2)
+SETTINGS = Evaluation(baseline_count=70, kid_subsets=2, bootstrap=10)
+RANDOM_CONV = ExtractorSettings(name="random-conv").model_dump(include={"name", "path", "sha256", "seed"})
+
+
+class Bench:
+    """Folders of artifacts of random images, and the stages that make and read them."""
+
+    def __init__(self, root):
+        self.root, self.inputs = root, {}
+        random = np.random.default_rng(0)
+        self.images = {
+            split: (random.integers(0, 17, (80, 8, 8, 1)) * 15).astype(np.uint8) for split in ("train", "test")
+        }
+        write_store(self.folder("PrepareDataset"), self.images, classes=["a", "b"])
+
+    def folder(self, name):
+        self.inputs[name] = self.root / name
+        self.inputs[name].mkdir()
+        return self.inputs[name]
+
+    def context(self, name, inputs=None, **settings):
+        work = self.root / f"{name} work"
+        work.mkdir(exist_ok=True)
+        inputs = dict(self.inputs) if inputs is None else inputs
+        return Context(name, "", settings, Compute(), inputs, work, self.folder(name), io.StringIO())
+
+    def classifier(self):
+        save_classifier(classifier_network((8, 8, 1), 2), 2, 0.95, self.folder("Extractor"))
+
+    def measure(self, samples, **labels):
+        """Everything that EvaluateFID reads."""
+        settings = {"evaluation": SETTINGS.model_dump()}
+        reference_statistics.run(self.context("ReferenceStatistics", **settings))
+        baseline_statistics.run(self.context("BaselineStatistics", **settings))
+        folder = self.folder("GenerateSamples")
+        np.savez(folder / "fresh.npz", images=samples, **labels)
+        kinds = {"fresh": {"title": "SNGAN", "images": len(samples)}}
+        (folder / "samples.json").write_text(json.dumps({"weights": "last", "kinds": kinds}))
+        context = self.context("EvaluateFID", **settings)
+        evaluate_fid.run(context)
+        self.said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
+        metrics = json.loads((context.out / "metrics.json").read_text())
+        return metrics, (context.out / "summary.txt").read_text()
 
 
 @pytest.fixture
-def context(tmp_path):
-    """The stage on random images, an untrained classifier, and one kind of samples."""
-    random = np.random.default_rng(0)
-    names = ("store", "features", "references", "samples", "out")
-    store, features, references, samples, out = (tmp_path / name for name in names)
-    for name in names:
-        (tmp_path / name).mkdir()
-    images = {
-        split: (random.integers(0, 17, (80, 8, 8, 1)) * 15).astype(np.uint8) for split in ("train", "test")
-    }
-    write_store(store, images, classes=["a", "b"])
-    save_classifier(classifier_network((8, 8, 1), 2), 2, 0.95, features)
-    np.savez(samples / "fresh.npz", images=np.load(store / "train.npy"))
-    kinds = {"fresh": {"title": "SNGAN", "images": 80}}
-    (samples / "samples.json").write_text(json.dumps({"weights": "last", "kinds": kinds}))
-    inputs = {"PrepareDataset": store, "TrainFeatureExtractor": features}
-    settings = {"evaluation": SETTINGS.model_dump()}
-    reference_statistics.run(
-        Context("ReferenceStatistics", "", settings, Compute(), inputs, tmp_path, references, io.StringIO())
-    )
-    inputs.update(ReferenceStatistics=references, GenerateSamples=samples)
-    return Context("EvaluateFID", "", settings, Compute(), inputs, tmp_path, out, io.StringIO())
+def bench(tmp_path):
+    return Bench(tmp_path)
 
 
-def test_one_kind_of_samples_stands_beside_the_rows_of_context(context):
-    evaluate_fid.run(context)
-    metrics = json.loads((context.out / "metrics.json").read_text())
+def test_one_kind_of_samples_stands_beside_the_rows_of_context(bench):
+    bench.classifier()
+    metrics, summary = bench.measure(bench.images["train"])
     rows = ["fresh", "real_test", "uniform_noise", "gaussian_pixels"]
     assert list(metrics["titles"]) == list(metrics["frechet_distance"]) == rows
     assert metrics["titles"]["fresh"] == "SNGAN"
     assert metrics["frechet_distance"]["fresh"] == pytest.approx(0, abs=1e-3), "they are the training images"
+    assert metrics["precision"]["fresh"] == metrics["recall"]["fresh"] == metrics["density"]["fresh"] == 1
+    assert set(metrics["intervals"]["fresh"]) >= {"frechet_distance", "kid", "precision", "recall"}
     assert metrics["protocol"]["weights"] == "last"
     assert metrics["protocol"]["chains"] == {}
-    summary = (context.out / "summary.txt").read_text()
-    assert summary.splitlines()[1].startswith("SNGAN ")
+    assert metrics["protocol"]["images"] == {"fresh": 80, "real_test": 80, "uniform_noise": 70, "gaussian_pixels": 70}
+    assert metrics["protocol"]["reference"]["images"] == 80
+    assert metrics["extractor_test_accuracy"] == 0.95
+    lines = summary.splitlines()
+    assert lines[1].startswith("SNGAN ")
+    assert lines[0].split()[:3] == ["Frechet", "95%", "interval"]
     assert "SNGAN: rarest class" in summary
+    assert "a classifier that gets 95.0% of the test images right" in summary
     assert "EBM" not in summary
+    assert bench.said[-1]["done"] == bench.said[-1]["total"]
 
 
-def test_a_row_of_context_that_is_not_there_is_left_out(context):
-    (context.inputs["ReferenceStatistics"] / "gaussian_pixels.npz").unlink()
-    evaluate_fid.run(context)
-    metrics = json.loads((context.out / "metrics.json").read_text())
-    assert list(metrics["kid"]) == ["fresh", "real_test", "uniform_noise"]
-    said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
-    assert all(event["done"] <= event["total"] for event in said)
-
-
-def test_of_samples_drawn_by_class_the_agreement_is_told(context):
-    images = np.load(context.inputs["PrepareDataset"] / "train.npy")
-    network, _ = load_classifier(context.inputs["TrainFeatureExtractor"])
+def test_of_samples_drawn_by_class_the_agreement_is_told(bench):
+    bench.classifier()
+    images = bench.images["train"]
+    network, _ = load_classifier(bench.inputs["Extractor"])
     labels = extract(network, images)[1].argmax(axis=1)
     labels[:20] = 1 - labels[:20]
-    np.savez(context.inputs["GenerateSamples"] / "fresh.npz", images=images, labels=labels)
-    evaluate_fid.run(context)
-    metrics = json.loads((context.out / "metrics.json").read_text())
+    metrics, summary = bench.measure(images, labels=labels)
     assert metrics["label_agreement"] == {"fresh": 0.75}
-    summary = (context.out / "summary.txt").read_text()
     assert "SNGAN: the extractor takes 75.0% for the class that was asked for." in summary
+
+
+def test_features_that_nobody_trained_will_do_too(bench):
+    inputs = dict(bench.inputs)
+    import_feature_extractor.run(bench.context("Extractor", inputs, extractor=RANDOM_CONV))
+    metrics, summary = bench.measure(bench.images["test"])
+    assert metrics["protocol"]["extractor"]["name"] == "random-conv"
+    assert metrics["frechet_distance"]["fresh"] == pytest.approx(metrics["frechet_distance"]["real_test"], rel=1e-9)
+    assert metrics["frechet_distance"]["uniform_noise"] > 0
+    assert metrics["inception_score"] == dict.fromkeys(metrics["titles"])
+    assert metrics["class_share"] is None
+    assert metrics["omitted"]["fresh"]["inception_score"] == "the extractor random-conv does not classify images"
+    assert "No inception score: the extractor random-conv does not classify images." in summary
+    assert "features of random-conv (sha256 " in summary
+    assert "Not an Inception FID." in summary
+    assert not (bench.inputs["EvaluateFID"] / "class_share.png").exists()
+
+
+def test_an_imported_extractor_is_the_one_that_was_demanded(bench):
+    wrong = {**RANDOM_CONV, "sha256": "0" * 64}
+    with pytest.raises(Exception, match=f"and {'0' * 64} is demanded"):
+        import_feature_extractor.run(bench.context("Extractor", extractor=wrong))
+
+
+@pytest.mark.parametrize(
+    ("extractor", "told"),
+    [
+        ({"name": "pixels", "path": "/x"}, "extractor.path is /x, but pixels takes none"),
+        ({"name": "saved-model"}, "extractor.name is saved-model, which needs extractor.path"),
+        ({"name": "vgg"}, "Input should be 'classifier', 'inception'"),
+        ({"name": "inception", "sha256": "12"}, "String should match pattern"),
+    ],
+)
+def test_an_extractor_that_cannot_be_is_refused(extractor, told):
+    with pytest.raises(ValueError, match=told):
+        ExtractorSettings(**extractor)

@@ -15,12 +15,18 @@ import numpy as np
 import pytest
 
 from ebm_tf.config_files import load_experiment
+from ebm_tf.datasets.image_sets import ArrayImages
+from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network
+from ebm_tf.evaluation.extractors.sources import save_extractor
+from ebm_tf.evaluation.feature_set import extract
+from ebm_tf.models.energy import load_trained
 from ebm_tf.training.history import read_csv
 from tests.stores import write_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = 60
-SECTIONS = ("seed", "model", "langevin", "replay", "augmentation", "loss", "optimiser", "training", "health")
+SECTIONS = ("seed", "model", "langevin", "replay", "augmentation", "loss", "optimiser", "training", "health",
+            "selection")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +41,19 @@ def store(tmp_path_factory):
 class Run:
     """One TrainEBM stage with a folder of its own."""
 
-    def __init__(self, folder, store, *overrides):
+    def __init__(self, folder, store, *overrides, inputs=None):
         sets = [f"training.steps={STEPS}", "training.batch_size=8", "training.log_every=4",
                 "training.grid_every=20", "langevin.steps=3", "replay.capacity=100",
-                "loss.entropy_minimum_fill=40", "training.checkpoint_every=7", *overrides]  # fmt: skip
+                "loss.entropy_minimum_fill=40", "training.checkpoint_every=7",
+                "selection.every=0", *overrides]  # fmt: skip
         experiment = load_experiment("digits", sets).model_dump()
         self.work, self.out = folder / "work", folder / "out"
         self.work.mkdir(parents=True)
         self.spec = folder / "spec.json"
         self.spec.write_text(json.dumps({
             "stage": "TrainEBM", "fingerprint": "test", "settings": {s: experiment[s] for s in SECTIONS},
-            "compute": experiment["compute"], "inputs": {"PrepareDataset": str(store)}, "work": str(self.work),
+            "compute": experiment["compute"], "inputs": {"PrepareDataset": str(store), **(inputs or {})},
+            "work": str(self.work),
         }))  # fmt: skip
 
     def start(self):
@@ -84,10 +92,21 @@ class Run:
         names = ["history.csv", "last.weights.h5", "average.weights.h5", "replay.npz"]
         names += sorted(f"grids/{path.name}" for path in (self.out / "grids").iterdir())
         arrays = dict(np.load(self.out / "replay.npz", allow_pickle=False))
+        names += [name for name in ("selection.csv", "best.weights.h5") if (self.out / name).exists()]
         digests = {
             n: hashlib.sha256((self.out / n).read_bytes()).hexdigest() for n in names if "npz" not in n
         }
         return {**digests, **{n: hashlib.sha256(a.tobytes()).hexdigest() for n, a in arrays.items()}}
+
+
+@pytest.fixture(scope="module")
+def judged_by(tmp_path_factory, store):
+    """The inputs of a run with selection: a classifier that nobody trained, and its features of the store."""
+    folder = tmp_path_factory.mktemp("judged_by")
+    classifier = Classifier(classifier_network((8, 8, 1), 10), 10, 0.1)
+    save_extractor(classifier, folder / "extractor")
+    extract(classifier, ArrayImages(np.load(store / "train.npy")), folder / "reference" / "train", 50)
+    return {"Extractor": str(folder / "extractor"), "ReferenceStatistics": str(folder / "reference")}
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +193,42 @@ def test_a_run_that_recovers_finishes_with_the_smaller_rate(tmp_path, store):
     history = read_csv(run.out / "history.csv")
     np.testing.assert_array_equal(history["step"], np.unique(history["step"]))
     assert history["learning_rate"][-1] < 0.001
+
+
+SELECTION = ("selection.every=9", "selection.count=500", "selection.steps=5")
+
+
+@pytest.mark.slow
+def test_evaluations_leave_the_run_as_it_is_and_their_own_record(tmp_path, store, undisturbed, judged_by):
+    run = Run(tmp_path, store, *SELECTION, inputs=judged_by)
+    events = run.finish_well()
+    assert any("evaluating: chains 1 to 250 of 500" in event.get("message", "") for event in events)
+    results = run.results()
+    assert {name: results[name] for name in undisturbed.results()} == undisturbed.results()
+    judged = read_csv(run.out / "selection.csv")
+    np.testing.assert_array_equal(judged["step"], [9, 18, 27, 36, 45, 54, 60])
+    assert list(judged) == ["step", "frechet_distance", "kid", "inception_score"]
+    best = int(np.argmin(judged["frechet_distance"]))
+    metrics = json.loads((run.out / "metrics.json").read_text())
+    assert metrics["selection"] == {
+        "metric": "frechet_distance", "evaluations": 7, "last": judged["frechet_distance"][-1],
+        "best": judged["frechet_distance"][best], "best_step": judged["step"][best],
+    }  # fmt: skip
+    assert metrics["traces"] == 1
+    assert (run.out / "selection.png").is_file()
+    images = np.zeros((2, 8, 8, 1), np.float32)
+    load_trained(run.out, "best")(images)
+    told = b"".join(path.read_bytes() for path in (run.out / "tensorboard").iterdir())
+    assert b"selection/frechet_distance" in told
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_with_evaluations_gives_the_same_bits(tmp_path, store, judged_by):
+    whole = Run(tmp_path / "whole", store, *SELECTION, inputs=judged_by)
+    whole.finish_well()
+    run = Run(tmp_path / "killed", store, *SELECTION, inputs=judged_by)
+    step = random.SystemRandom().randrange(8, STEPS - 4)
+    run.kill_at(step)
+    run.finish_well()
+    assert run.results() == whole.results(), f"killed at step {step}"
+    assert {"selection.csv", "best.weights.h5"} <= set(run.results())

@@ -7,22 +7,25 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ebm_tf.config import Dataset, Extractor
 from ebm_tf.datasets.registry import source
 from ebm_tf.errors import MissingInput
-from ebm_tf.evaluation.features import (
+from ebm_tf.evaluation.extractors.classifier import (
     CARD_FILE,
     FEATURES,
     WEIGHTS_FILE,
+    Classifier,
+    _shuffled,
     classifier_network,
     extract,
     load_classifier,
     save_classifier,
     train_classifier,
-    weights_sha256,
 )
+from ebm_tf.evaluation.extractors.digests import weights_sha256
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,25 @@ def test_training_follows_from_its_seed(digits):
 
     assert identity(1) == identity(1)
     assert identity(1) != identity(2)
+
+
+def test_mapped_images_come_in_the_order_that_a_shuffle_of_the_images_themselves_gives(tmp_path):
+    """Numbers were published with classifiers that were trained by that."""
+    np.save(tmp_path / "images.npy", images(23))
+    shown, labels = np.load(tmp_path / "images.npy", mmap_mode="r"), np.arange(23)
+    whole = tf.data.Dataset.from_tensor_slices((shown, labels)).shuffle(23, seed=5).batch(4)
+    passes = _shuffled(shown, labels, 4, seed=5)
+    orders = []
+    for _ in range(2):
+        pairs = list(zip(passes.as_numpy_iterator(), whole.as_numpy_iterator()))
+        assert len(pairs) == 6
+        for (received, (label, again)), (image, expected) in pairs:
+            np.testing.assert_array_equal(received, image)
+            np.testing.assert_array_equal(label, expected)
+            np.testing.assert_array_equal(again, expected)
+        orders.append(np.concatenate([label for (_, (label, _)), _ in pairs]).tolist())
+    assert sorted(orders[0]) == list(range(23))
+    assert orders[0] != orders[1]
 
 
 def test_the_first_weights_follow_from_the_seed():
@@ -176,3 +198,48 @@ def test_weights_that_cannot_be_read_are_missing_input(saved, tmp_path, damage):
         weights.write_bytes(whole[:100])
     with pytest.raises(MissingInput, match=WEIGHTS_FILE):
         load_classifier(folder)
+
+
+def test_weights_of_another_network_are_missing_input(saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "other")
+    classifier_network((12, 12, 1), 10).save_weights(folder / WEIGHTS_FILE)
+    with pytest.raises(MissingInput, match=f"cannot read .*{WEIGHTS_FILE}"):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("card", ["{", "[]", '{"classes": 10}'])
+def test_a_card_that_is_none_is_missing_input(saved, tmp_path, card):
+    folder = shutil.copytree(saved, tmp_path / "card")
+    (folder / CARD_FILE).write_text(card)
+    with pytest.raises(MissingInput, match=rf"cannot read .*{CARD_FILE}: it is no card of a classifier"):
+        load_classifier(folder)
+
+
+def test_the_extractor_gives_what_the_network_gives(saved, trained):
+    extractor = Classifier.open(saved)
+    received = extractor(images(6))
+    assert received.features.dtype == received.logits.dtype == np.float32
+    features, probabilities = extract(trained[0], images(6))
+    np.testing.assert_array_equal(received.features, features)
+    np.testing.assert_array_equal(received.logits.argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_the_extractor_carries_identity_and_accuracy(saved, trained):
+    extractor = Classifier.open(saved)
+    assert extractor.identity.as_json() == {
+        "name": "classifier",
+        "version": "1",
+        "sha256": weights_sha256(trained[0]),
+        "input": "uint8 8x8x1 / 255",
+        "features": 64,
+        "classes": 10,
+    }
+    assert extractor.image_shape == (8, 8, 1)
+    assert extractor.test_accuracy == trained[1]
+    assert extractor.notes == (f"The classifier gets {trained[1]:.1%} of the test images right.",)
+
+
+@pytest.mark.parametrize("wrong", [images(2, channels=3), images(2).astype(np.float32), images(2)[:, :7]])
+def test_other_images_are_refused(saved, wrong):
+    with pytest.raises(ValueError, match=r"images must be uint8 of shape \[n, H, W, C\], n >= 1, 8x8x1 each"):
+        Classifier.open(saved)(wrong)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ebm_tf.stages import reference_statistics
-from ebm_tf.stages.reference_statistics import gaussian_images
+from ebm_tf.stages import baseline_statistics
+from ebm_tf.stages.baseline_statistics import gaussian_images
 
 
 def grey_images(count, seed=0):
@@ -15,7 +15,7 @@ def grey_images(count, seed=0):
 
 
 def test_mean_and_covariance_are_those_of_the_images(monkeypatch):
-    monkeypatch.setattr(reference_statistics, "GAUSSIAN_BLOCK", 70)
+    monkeypatch.setattr(baseline_statistics, "GAUSSIAN_BLOCK", 70)
     images = grey_images(300)
     flat = (images.reshape(300, 9) + 0.5) / 256
     drawn = gaussian_images(images, 40_000, 256, np.random.default_rng(1)).reshape(-1, 9)
@@ -33,7 +33,7 @@ def test_pixels_are_on_the_scale_of_few_levels():
 
 
 def test_of_many_images_some_are_drawn(monkeypatch):
-    monkeypatch.setattr(reference_statistics, "GAUSSIAN_FITTED", 50)
+    monkeypatch.setattr(baseline_statistics, "GAUSSIAN_FITTED", 50)
     drawn = gaussian_images(grey_images(400), 20, 256, np.random.default_rng(2))
     assert drawn.shape == (20, 3, 3, 1)
     assert np.linalg.matrix_rank(drawn.reshape(20, 9) - drawn.mean()) == 9

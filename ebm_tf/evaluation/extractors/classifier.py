@@ -6,22 +6,63 @@ weights) goes with every number: distances in other features are other numbers.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ebm_tf.config import Extractor
 from ebm_tf.errors import MissingInput
+from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
+from ebm_tf.evaluation.extractors.digests import weights_sha256
+from ebm_tf.evaluation.extractors.images import checked_images
 
 FEATURES = 64
 INPUT_NOISE = 0.1  # standard deviation, pixels of 0..1, in training only
 WEIGHTS_FILE = "classifier.weights.h5"
 CARD_FILE = "classifier.json"
+
+
+class Classifier(FeatureExtractor):
+    """The 64 features and the logits of a trained classifier.
+
+    Attributes:
+        test_accuracy: share of the test images that it gets right.
+    """
+
+    def __init__(self, network: keras.Model, classes: int, test_accuracy: float) -> None:
+        self.network, self.classes, self.test_accuracy = network, classes, test_accuracy
+        height, width, channels = network.input_shape[1:]
+        self.image_shape = (height, width, channels)
+        self.identity = Identity(
+            name="classifier",
+            version="1",
+            sha256=weights_sha256(network),
+            input=f"uint8 {height}x{width}x{channels} / 255",
+            features=FEATURES,
+            classes=classes,
+        )
+        self.notes = (f"The classifier gets {test_accuracy:.1%} of the test images right.",)
+
+    @classmethod
+    def open(cls, folder: Path) -> Classifier:
+        """The one that `save_classifier` wrote; MissingInput as of `load_classifier`."""
+        network, card = load_classifier(folder)
+        return cls(network, card["classes"], card["test_accuracy"])
+
+    def __call__(self, images: npt.NDArray[np.uint8]) -> Extracted:
+        images = checked_images(images, self.image_shape)
+        features, logits = self.network(tf.constant(images), training=False)
+        return Extracted(features.numpy(), logits.numpy())
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        save_classifier(self.network, self.classes, self.test_accuracy, folder)
+        return {"path": "."}
 
 
 def classifier_network(image_shape: tuple[int, int, int], classes: int, seed: int = 0) -> keras.Model:
@@ -78,11 +119,24 @@ def train_classifier(
     tell = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: report(epoch + 1, settings.epochs, f"loss {logs['loss']:.4f}")
     )
-    pairs = tf.data.Dataset.from_tensor_slices((images, labels))
-    pairs = pairs.shuffle(len(images), seed=seed).batch(settings.batch_size).map(lambda x, y: (x, (y, y)))
+    pairs = _shuffled(images, labels, settings.batch_size, seed)
     network.fit(pairs, epochs=settings.epochs, verbose=0, callbacks=[tell])
     _, probabilities = extract(network, np.asarray(test[0]))
     return network, float(np.mean(probabilities.argmax(axis=1) == test[1]))
+
+
+def _shuffled(images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:
+    """Passes over (images, (labels, labels)), each in its own order: of mapped arrays a batch at a time is read."""
+
+    def rows(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images[chosen], labels[chosen]
+
+    def batch(chosen: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+        x, y = tf.numpy_function(rows, [chosen], [images.dtype, labels.dtype])
+        x, y = tf.ensure_shape(x, [None, *images.shape[1:]]), tf.ensure_shape(y, [None])
+        return x, (y, y)
+
+    return tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).batch(batch_size).map(batch)
 
 
 def extract(network: keras.Model, images: np.ndarray, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -120,20 +174,15 @@ def load_classifier(folder: str | Path) -> tuple[keras.Model, dict]:
     card_file = Path(folder) / CARD_FILE
     if not card_file.is_file():
         raise MissingInput(f"no feature extractor in {folder}: {CARD_FILE} is missing")
-    card = json.loads(card_file.read_text(encoding="utf-8"))
-    network = classifier_network(tuple(card["image_shape"]), card["classes"])
+    try:
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+        network = classifier_network(tuple(card["image_shape"]), card["classes"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise MissingInput(f"cannot read {card_file}: it is no card of a classifier") from error
     try:
         network.load_weights(Path(folder) / WEIGHTS_FILE)
-    except OSError as error:
+    except (OSError, ValueError, KeyError) as error:
         raise MissingInput(f"cannot read {folder}/{WEIGHTS_FILE}: {error}") from error
     if weights_sha256(network) != card["sha256"]:
         raise MissingInput(f"{folder}/{WEIGHTS_FILE} is not what {CARD_FILE} describes (sha256 differs)")
     return network, card
-
-
-def weights_sha256(network: keras.Model) -> str:
-    """sha256 over all weights in their order: the same numbers, the same identity, whatever the file."""
-    digest = hashlib.sha256()
-    for weight in network.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()

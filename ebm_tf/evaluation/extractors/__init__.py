@@ -1,0 +1,1 @@
+"""Feature extractors: what turns images into the vectors that distances are measured between."""

@@ -1,0 +1,91 @@
+"""FID-infinity: what the Frechet distance of samples would be without the bias of their number.
+
+The Frechet distance of n samples is too large by c / n to first order, with a c that depends on the generator, so
+that two generators cannot be compared fairly at any n. Measured at several n, it is a line in 1 / n, whose
+intercept is the distance at infinitely many samples (Chong, Forsyth 2020). What is left is O((d / n)^2), the
+curvature of that line, and the bias of the reference. KID needs none of this: its estimate has no bias at any n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from ebm_tf.evaluation.distances import FrechetTo, Gaussian
+from ebm_tf.evaluation.statistics import Moments, block_length, checked_matrix
+
+Integers = npt.NDArray[np.int64]
+
+SMALLEST_SHARE = 10
+"""The smallest subset is one in so many: 5000 of 50,000 in Chong, Forsyth (2020)."""
+
+
+class Extrapolation(NamedTuple):
+    """Frechet distances at growing numbers of samples, and the line through them.
+
+    value: at infinitely many samples; may be negative by noise. slope: of the distance against 1 / n, >= 0 where the
+    bias is seen. sizes: the numbers of samples, growing. distances: at these, the last that of all samples.
+    """
+
+    value: float
+    slope: float
+    sizes: tuple[int, ...]
+    distances: tuple[float, ...]
+
+
+def frechet_distance_at_infinity(
+    samples: npt.ArrayLike, reference: Gaussian, points: int = 15, least: Optional[int] = None, seed: int = 0
+) -> Extrapolation:
+    """FID-infinity of the features `samples` [n, d] to `reference` (Chong, Forsyth 2020).
+
+    Args:
+        samples: of any real dtype; a memory map is read once, a block at a time.
+        reference: as it is: the bias of its own number of images stays.
+        points: number of sizes, >= 2, evenly spaced from the smallest to n. A subset holds all smaller ones.
+        least: size of the smallest subset, >= 2, if that is above n / 10; None is d + 1, below which the covariance
+            is singular and the line bends.
+        seed: of the order in which samples enter.
+
+    Raises:
+        ValueError: fewer than 2 `least` samples: such a short range tells no slope. Different d, values that are not
+            finite, points or least out of range.
+    """
+    matrix = checked_matrix(samples, "samples")
+    sizes = _sizes(matrix, points, least)
+    to_reference = FrechetTo(reference)
+    distances = [to_reference.distance(moments) for moments in _nested_moments(matrix, sizes, seed)]
+    slope, value = np.polyfit(1 / np.array(sizes), distances, 1)
+    return Extrapolation(float(value), float(slope), tuple(sizes), tuple(distances))
+
+
+def _sizes(matrix: npt.NDArray[Any], points: int, least: Optional[int]) -> list[int]:
+    count, dim = matrix.shape
+    if points < 2:
+        raise ValueError(f"points must be at least 2. Received: {points}")
+    smallest = dim + 1 if least is None else least
+    if smallest < 2:
+        raise ValueError(f"least must be at least 2. Received: {smallest}")
+    steps = points - 1
+    needed = max(2 * smallest, smallest + steps, -(-steps * SMALLEST_SHARE // (SMALLEST_SHARE - 1)))
+    if count < needed:
+        raise ValueError(
+            f"{points} sizes from {smallest} samples of {dim} features on need at least {needed} samples. "
+            f"Received: {count}"
+        )
+    smallest = max(smallest, -(-count // SMALLEST_SHARE))
+    return [int(size) for size in np.linspace(smallest, count, points)]
+
+
+def _nested_moments(matrix: npt.NDArray[Any], sizes: list[int], seed: int) -> Iterator[Moments]:
+    """Moments of the first `sizes` vectors in an order by `seed`, each from the one before."""
+    order = np.random.default_rng(seed).permutation(len(matrix))
+    moments = Moments.empty(matrix.shape[1])
+    length = block_length(matrix.shape[1])
+    for start, end in zip([0, *sizes], sizes):
+        for first in range(start, end, length):
+            rows = np.sort(order[first : min(first + length, end)])  # a disk is read forwards
+            moments = moments.update(matrix[rows])
+        yield moments

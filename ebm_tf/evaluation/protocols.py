@@ -1,0 +1,72 @@
+"""When two numbers were measured alike: their protocols, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ebm_tf.nested import flat
+
+BY_NATURE = ("weights", "chains", "names", "intervals")
+"""Parts of a protocol that need not be equal: how a model was sampled, what things are called, how intervals are drawn."""
+
+
+class Difference(NamedTuple):
+    """A field of two protocols with both values; None is what a protocol has not."""
+
+    field: str
+    first: Any
+    second: Any
+
+
+def fields(protocol: Mapping[str, Any], ignoring: Collection[str] = BY_NATURE) -> dict[str, Any]:
+    """What has to be equal between numbers that are set beside each other, by dotted names.
+
+    Args:
+        protocol: nested mappings, as JSON has them.
+        ignoring: parts of the protocol (its own keys) that need not be equal.
+    """
+    counted = {part: value for part, value in protocol.items() if part not in ignoring}
+    return {name: value for name, value in flat(counted) if value is not None}
+
+
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], ignoring: Collection[str] = BY_NATURE
+) -> list[Difference]:
+    """The fields in which two protocols differ, by name; none if the numbers were measured alike."""
+    one, other = fields(first, ignoring), fields(second, ignoring)
+    return [
+        Difference(name, one.get(name), other.get(name))
+        for name in sorted({*one, *other})
+        if one.get(name) != other.get(name)
+    ]
+
+
+def without_rows(protocol: Mapping[str, Any], rows: Collection[str]) -> dict[str, Any]:
+    """The protocol without what it says of some rows, wherever it tells a thing row by row."""
+    return {
+        key: without_rows(value, rows) if isinstance(value, Mapping) else value
+        for key, value in protocol.items()
+        if key not in rows
+    }
+
+
+def of_row(protocol: Mapping[str, Any], rows: Collection[str], row: str) -> dict[str, Any]:
+    """The protocol of one row: what is told row by row becomes the value of that row.
+
+    Args:
+        protocol: of several rows.
+        rows: the names of all.
+        row: one of them; a thing that is not told of it is left out.
+    """
+    return dict(_of_row(protocol, frozenset(rows), row))
+
+
+def _of_row(protocol: Mapping[str, Any], rows: frozenset[str], row: str) -> Iterator[tuple[str, Any]]:
+    for key, value in protocol.items():
+        if not isinstance(value, Mapping):
+            yield key, value
+        elif not value or not rows.issuperset(value):
+            yield key, dict(_of_row(value, rows, row))
+        elif row in value:
+            yield key, value[row]

@@ -227,6 +227,7 @@ def save_marked_curves(
 
     Args:
         panels: title to steps [n] and values [n], each with an n of its own; values that are not finite are gaps.
+            Positive values that span a factor of 20 or more have a logarithmic axis.
         mark: the step; None marks none. words: what it is.
     """
     figure, axes = plt.subplots(
@@ -235,6 +236,9 @@ def save_marked_curves(
     for axis, (title, (steps, values)) in zip(axes.flat, panels.items()):
         style = {"marker": ".", "markersize": 5} if len(steps) <= 50 else {}
         axis.plot(steps, values, linewidth=1.2, **style)
+        finite = values[np.isfinite(values)]
+        if len(finite) and finite.max() >= 20 * finite.min() > 0:
+            axis.set_yscale("log")
         if mark is not None:
             axis.axvline(mark, color="C3", linestyle="--", linewidth=1, label=f"step {mark:g}: {words}")
         axis.set_title(title, fontsize=10)

@@ -23,10 +23,13 @@ SHORT = [
     "extractor.epochs=6",
     "evaluation.baseline_count=120",
     "evaluation.kid_subsets=5",
+    "evaluation.bootstrap=20",
+    "selection.steps=5",
+    "selection.count=500",
 ]
 STAGES = {
-    "PrepareDataset", "TrainFeatureExtractor", "TrainEBM", "ReferenceStatistics", "GenerateSamples",
-    "RetrieveNeighbours", "EvaluateFID", "ExportModel", "Report",
+    "PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics", "BaselineStatistics", "TrainEBM",
+    "GenerateSamples", "RetrieveNeighbours", "EvaluateFID", "ExportModel", "Report",
 }  # fmt: skip
 ROWS = {"fresh", "buffer", "real_test", "uniform_noise", "gaussian_pixels"}
 
@@ -69,7 +72,8 @@ def test_the_metrics_have_their_keys_and_their_protocol(reported):
     assert len(metrics["class_share"]) == 10
     protocol = metrics["protocol"]
     assert re.fullmatch(r"[0-9a-f]{64}", protocol["extractor"]["sha256"])
-    assert protocol["reference"] == {"split": "train", "images": 1297}
+    assert protocol["reference"]["images"] == 1297
+    assert protocol["names"]["reference"] == "train split"
     assert protocol["images"]["real_test"] == 500
     assert protocol["chains"]["fresh"]["steps"] == 5
     assert metrics["frechet_distance"]["real_test"] < metrics["frechet_distance"]["uniform_noise"]
@@ -89,7 +93,7 @@ def test_the_report_stands_alone(reported):
     page = (root / "runs/digits/Report/report.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:)', page), "the page must not load anything"
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 9
+    assert len(pictures) == 11
     for number, picture in enumerate(pictures):
         file = root / f"{number}.png"
         file.write_bytes(base64.b64decode(picture))
@@ -112,7 +116,7 @@ def test_a_setting_of_the_chain_reuses_data_extractor_and_reference(reported):
     root, _ = reported
     changed = [*SHORT, "langevin.steps=4"]
     _, planned, _ = cli("plan", "--task", "EvaluateFID", "--root", root, settings=changed)
-    reused = {"PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics"}
+    reused = {"PrepareDataset", "TrainFeatureExtractor", "ReferenceStatistics", "BaselineStatistics"}
     assert {name for name, state in states(planned).items() if state == "reuse"} == reused
     reasons = {task["task"]: task["reason"] for task in planned["tasks"]}
     assert "langevin.steps was 3, is 4" in reasons["TrainEBM"]
@@ -125,6 +129,37 @@ def test_a_setting_of_the_evaluation_trains_nothing(reported):
     assert code == 0, errors
     ran = {name for name, state in states(outcome).items() if state == "ran"}
     assert ran == {"EvaluateFID"}
+
+
+def test_samples_judged_from_outside_get_the_same_numbers(reported):
+    root, _ = reported
+    runs = root / "runs" / "digits"
+    places = ("--samples", runs / "GenerateSamples" / "fresh.npz", "--reference", "digits", "--root", root)
+    extractor = ("--extractor", f"classifier:{runs / 'TrainFeatureExtractor'}")
+    judged = json.loads((runs / "EvaluateFID" / "metrics.json").read_text())
+    subsets = judged["protocol"]["kid"]["subsets"]
+    settings = [f"evaluation.kid_subsets={subsets}", "evaluation.bootstrap=20"]
+    code, found, errors = cli("evaluate", *places, *extractor, settings=settings)
+    assert code == 0, errors
+    for metric in ("frechet_distance", "kid", "kid_spread", "inception_score", "precision", "recall", "coverage"):
+        assert found[metric] == pytest.approx(judged[metric]["fresh"], rel=1e-6), metric
+    for metric, interval in judged["intervals"]["fresh"].items():
+        assert found["intervals"][metric] == pytest.approx(interval, rel=1e-6), metric
+    (root / "outside.json").write_text(json.dumps(found))
+    code, compared, errors = cli("compare", "digits", root / "outside.json", "--root", root)
+    assert code == 0, errors
+    assert len(compared["groups"]) == 1, "they were measured alike"
+
+
+def test_the_best_weights_can_be_sampled(reported):
+    root, _ = reported
+    code, outcome, errors = cli(
+        "run", "--task", "GenerateSamples", "--root", root, settings=[*SHORT, "sampling.weights=best", "name=best"]
+    )
+    assert code == 0, errors
+    assert states(outcome)["TrainEBM"] == "reused"
+    told = json.loads((root / "runs/best/GenerateSamples/samples.json").read_text())
+    assert told["weights"] == "average (EMA), at the step that selection found best"
 
 
 def test_a_forced_training_that_comes_out_identical_leaves_what_stands_on_it(reported):

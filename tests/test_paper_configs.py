@@ -5,6 +5,7 @@ The data are records of TFDS that its real builders wrote from random images; no
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -20,6 +21,7 @@ from ebm_tf.config_files import available_configs, load_experiment
 from ebm_tf.datasets.registry import source
 from tests.datasets.test_idx import idx
 from tests.datasets.tfds_files import prepare
+from tests.evaluation.extractors.reference_graph import graph_definition
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY = [
@@ -123,6 +125,34 @@ def test_the_tables_of_the_paper_train_at_full_width(name, parameters, tmp_path)
     assert_trained(tmp_path / "root", name, outcome)
     metrics = json.loads((Path(outcome["artifact"]) / "metrics.json").read_text())
     assert metrics["parameters"] == parameters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["celeba_hq128", "cifar10"])
+def test_samples_are_judged_by_the_reference_network(name, tmp_path, monkeypatch):
+    """By a graph of its interface, without labels too; and without a graph nothing is run in vain."""
+    prepare(load_experiment(name).dataset.name, tmp_path / "tfds", count=60)
+    brief = [
+        *TINY, f"compute.data_dir={tmp_path / 'tfds'}", "sampling.steps=2", "sampling.buffer_steps=1", "sampling.count=8",
+        "evaluation.baseline_count=8", "evaluation.kid_subsets=2", "evaluation.bootstrap=5", "neighbours.k=2",
+    ]  # fmt: skip
+    monkeypatch.delenv("EBM_INCEPTION", raising=False)
+    code, refused, _ = run("EvaluateFID", name, tmp_path / "root", *brief)
+    assert code == 4
+    assert "EBM_INCEPTION" in refused["error"]
+    assert not (tmp_path / "root" / "artifacts").exists(), "nothing is run in vain"
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(graph_definition().SerializeToString())
+    monkeypatch.setenv("EBM_INCEPTION", str(graph))
+    code, outcome, errors = run("EvaluateFID", name, tmp_path / "root", *brief)
+    assert code == 0, errors
+    judged = outcome["metrics"]
+    assert judged["protocol"]["extractor"]["name"] == "inception"
+    assert judged["protocol"]["extractor"]["sha256"] == hashlib.sha256(graph.read_bytes()).hexdigest()
+    assert judged["protocol"]["extractor"]["features"] == 2048
+    assert judged["frechet_distance"]["fresh"] > 0
+    assert judged["inception_score"]["fresh"] is None, "8 samples are too few for 10 splits"
+    assert any("fewer than the 2048 features" in warning for warning in judged["warnings"])
 
 
 @pytest.mark.parametrize("name", tiers(OWN_FILES, FAST_TRAINED))

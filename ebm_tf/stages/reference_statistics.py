@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ebm_tf import demands
 from ebm_tf.datasets.image_sets import ArrayImages, ImageSet
 from ebm_tf.datasets.store import Split, Store
 from ebm_tf.evaluation.extractors.sources import load_extractor
@@ -14,6 +15,7 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 def run(context: Context) -> None:
     store = Store(context.inputs["PrepareDataset"])
+    demands.images_to_compare(store.manifest.counts)
     extractor = load_extractor(context.inputs["Extractor"])
     images: dict[str, ImageSet] = {
         split: ArrayImages(store.images(split), f"{split} images") for split in SPLITS

@@ -147,9 +147,9 @@ def test_the_note_says_what_is_known_of_the_origin(inception, graph, tmp_path, m
         f"The Inception archive has {size:,} bytes, the published one 88,931,400: it is another one."
     )
     monkeypatch.setattr(inception_graph, "ARCHIVE_BYTES", size)
-    assert read_graph(packed).note == f"the inception archive has {size:,} bytes, as the published one"
+    assert read_graph(packed).note == f"The Inception archive has {size:,} bytes, as the published one."
     assert inception.notes == (
-        "the inception graph was given without its archive, whose size could have been compared",
+        "The Inception graph was given without its archive, whose size could have been compared.",
     )
 
 

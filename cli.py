@@ -41,7 +41,8 @@ class Split(str, Enum):
 # As in pipelines/tasks.py, which takes too long to import for --help.
 TASK_NAMES = (
     "PrepareDataset, ShowAugmentations, TrainFeatureExtractor, ImportFeatureExtractor, ReferenceStatistics, "
-    "BaselineStatistics, TrainEBM, TrainSNGAN, GenerateSamples, RetrieveNeighbours, EvaluateFID, CompareModels, EvaluateOOD, ComposeModels, ExportModel, Report"
+    "BaselineStatistics, TrainEBM, TrainSNGAN, GenerateSamples, RetrieveNeighbours, EvaluateFID, CompareModels, "
+    "EvaluateOOD, ComposeModels, ExportModel, Report"
 )
 TASK = typer.Option(..., "--task", "-t", help=f"Task to run, with all that it needs: {TASK_NAMES}.")
 PLANNED_TASK = typer.Option("Report", "--task", "-t", help=f"Task to plan: {TASK_NAMES}.")
@@ -70,16 +71,16 @@ EXTRACTOR = typer.Option(
     "--extractor",
     "-e",
     metavar="NAME[:PATH]",
-    help=f"Features to compare in: {EXTRACTORS}. inception is the network of the FID: its graph comes from PATH or from "
-    "the variable EBM_INCEPTION. pixels needs nothing and says little.",
+    help=f"Features to compare in: {EXTRACTORS}. inception is the network of the FID: its graph comes from PATH or "
+    "from the variable EBM_INCEPTION. pixels needs nothing and says little.",
 )
 METRICS = typer.Option(
     "",
     "--metrics",
     "-m",
     metavar="NAME,NAME",
-    help="Some of frechet_distance, frechet_distance_infinity, kid, inception_score, precision, recall, density, coverage, "
-    "class_coverage; by default all that can be measured.",
+    help="Some of frechet_distance, frechet_distance_infinity, kid, inception_score, precision, recall, density, "
+    "coverage, class_coverage; by default all that can be measured.",
 )
 SPLIT = typer.Option(Split.train, "--split", help="Of a data set.")
 SET_EVALUATION = typer.Option(

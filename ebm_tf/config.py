@@ -473,14 +473,14 @@ class Neighbours(Section):
     )
     flips: bool = Field(
         False,
-        description="A training image counts as near as it or its mirror image is; for sets in which mirror images are "
-        "natural. In features the sample is mirrored instead.",
+        description="A training image counts as near as it or its mirror image is; for sets in which mirror images "
+        "are natural. In features the sample is mirrored instead.",
     )
     percentile: float = Field(
         5.0,
         gt=0,
         lt=100,
-        description="Of the test images' distances; the share of samples that are nearer to a training image is told.",
+        description="Of the test images' distances; told is the share of samples nearer to a training image.",
     )
     count: int = Field(
         10_000, ge=1, description="Samples, and test images, whose neighbours are sought, at most."
@@ -496,8 +496,8 @@ class Extractor(Section):
     name: Literal["classifier", "inception", "keras-inception", "pixels", "random-conv", "saved-model"] = (
         Field(
             "classifier",
-            description="classifier: a small network that the pipeline trains on the same images. inception: the reference "
-            "network of the FID. keras-inception: that of keras.applications, another network. pixels; random-conv: "
+            description="classifier: a small network that the pipeline trains on the same images. inception: the "
+            "reference network of the FID. keras-inception: that of keras.applications, another network. pixels; random-conv: "
             "convolutions that nobody trained. saved-model: your own.",
         )
     )

@@ -24,8 +24,8 @@ def classes_to_tell_apart(dataset: str, classes: int) -> None:
     if classes < 2:
         raise ConfigError(
             f"the feature extractor is a classifier and needs two classes or more; {dataset} has "
-            f"{classes or 'no labels'}. Set extractor.name to another (inception, random-conv, pixels), or give images with "
-            "classes"
+            f"{classes or 'no labels'}. Set extractor.name to another (inception, random-conv, pixels), or give "
+            "images with classes"
         )
 
 

@@ -1,4 +1,4 @@
-"""Judging images that came from elsewhere: folders, .npz files and data sets, without training and without a config."""
+"""Judging images that came from elsewhere: folders, .npz files and data sets; no training, no config."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.evaluation.extractors.base import FeatureExtractor
 from ebm_tf.evaluation.extractors.sources import demand_source, open_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet, extract
-from ebm_tf.evaluation.judge import MEASURES, Judgement, judge, protocol_of
+from ebm_tf.evaluation.judge import Judgement, judge, protocol_of
 from ebm_tf.evaluation.statistics import Published
 from pipelines.runner import Request, Watch, execute
 
@@ -36,8 +36,8 @@ class Wanted:
     """What is to be judged, against what, and how.
 
     Attributes:
-        samples, reference: a folder of images, an .npz or .npy of uint8 images; of the reference also an .npz of mu and
-            sigma, or the name of a data set.
+        samples, reference: a folder of images, an .npz or .npy of uint8 images; of the reference also an .npz of mu
+            and sigma, or the name of a data set.
         extractor: NAME or NAME:PATH.
         metrics: their names; None for all that can be measured.
         split: of a data set: train or test.
@@ -75,7 +75,9 @@ def evaluate(wanted: Wanted, watch: Watch, report: Report) -> dict[str, Any]:
     extractor = open_extractor(name, path, samples.shape[1:], experiment.extractor.seed)
     settings = experiment.evaluation
     with tempfile.TemporaryDirectory(prefix="ebm-features-") as folder:
-        sets = _extract(extractor, samples, reference, Path(folder), experiment.compute.extraction_batch, report)
+        sets = _extract(
+            extractor, samples, reference, Path(folder), experiment.compute.extraction_batch, report
+        )
         found = judge(*sets, settings, wanted.metrics, report)
         protocol = protocol_of(*sets, settings, {"samples": wanted.samples, "reference": _name_of(wanted)})
     return {
@@ -101,7 +103,9 @@ def write_statistics(wanted: Wanted, out: Path, watch: Watch, report: Report) ->
     if isinstance(images, Published):
         raise ConfigError(f"{wanted.reference} holds mu and sigma already; give images")
     if len(images) < 2:
-        raise ConfigError(f"{wanted.reference} holds 1 image, and a covariance takes 2 or more; give more images")
+        raise ConfigError(
+            f"{wanted.reference} holds 1 image, and a covariance takes 2 or more; give more images"
+        )
     extractor = open_extractor(name, path, images.shape[1:], experiment.extractor.seed)
     with tempfile.TemporaryDirectory(prefix="ebm-features-") as folder:
 
@@ -172,7 +176,9 @@ def _prepared(folder: Path, split: str) -> ImageSet:
     from ebm_tf.datasets.store import Store
 
     store = Store(folder)
-    return ArrayImages(store.images("test" if split == "test" else "train"), f"{store.manifest.dataset}, {split}")
+    return ArrayImages(
+        store.images("test" if split == "test" else "train"), f"{store.manifest.dataset}, {split}"
+    )
 
 
 def _name_of(wanted: Wanted) -> str:
@@ -184,8 +190,8 @@ def _name_of(wanted: Wanted) -> str:
 def _demand_one_shape(samples: ImageSet, reference: ImageSet) -> None:
     if samples.shape[1:] != reference.shape[1:]:
         raise ConfigError(
-            f"the samples are {sized(samples.shape[1:])}, the reference images {sized(reference.shape[1:])}; bring both to "
-            "one size and colour"
+            f"the samples are {sized(samples.shape[1:])}, the reference images {sized(reference.shape[1:])}; bring "
+            "both to one size and colour"
         )
 
 

@@ -67,7 +67,7 @@ class ImportFeatureExtractor(StageTask):
         extractor = Extractor(**experiment["extractor"])
         if not cls.applies(experiment):
             raise ConfigError(
-                "extractor.name is classifier, which TrainFeatureExtractor trains; run that, or name another extractor"
+                "extractor.name is classifier, which TrainFeatureExtractor trains; run that, or name another"
             )
         demand_source(extractor.name, None if extractor.path is None else Path(extractor.path))
 

@@ -134,7 +134,7 @@ def view_on(console: Console) -> View:
 
 @contextmanager
 def shown(title: str, console: Console) -> Iterator[Callable[[int, int, str], None]]:
-    """For work in this process: gives a function that is told how much is done, of how much, and what is being done."""
+    """For work in this process: gives a function that is told how much is done, of how much, and what."""
     view, began = view_on(console), time.monotonic()
     about = {"task": title, "key": title}
     view.show({**about, "event": "started"})

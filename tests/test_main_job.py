@@ -141,7 +141,15 @@ def test_samples_judged_from_outside_get_the_same_numbers(reported):
     settings = [f"evaluation.kid_subsets={subsets}", "evaluation.bootstrap=20"]
     code, found, errors = cli("evaluate", *places, *extractor, settings=settings)
     assert code == 0, errors
-    for metric in ("frechet_distance", "kid", "kid_spread", "inception_score", "precision", "recall", "coverage"):
+    for metric in (
+        "frechet_distance",
+        "kid",
+        "kid_spread",
+        "inception_score",
+        "precision",
+        "recall",
+        "coverage",
+    ):
         assert found[metric] == pytest.approx(judged[metric]["fresh"], rel=1e-6), metric
     for metric, interval in judged["intervals"]["fresh"].items():
         assert found["intervals"][metric] == pytest.approx(interval, rel=1e-6), metric
@@ -154,7 +162,12 @@ def test_samples_judged_from_outside_get_the_same_numbers(reported):
 def test_the_best_weights_can_be_sampled(reported):
     root, _ = reported
     code, outcome, errors = cli(
-        "run", "--task", "GenerateSamples", "--root", root, settings=[*SHORT, "sampling.weights=best", "name=best"]
+        "run",
+        "--task",
+        "GenerateSamples",
+        "--root",
+        root,
+        settings=[*SHORT, "sampling.weights=best", "name=best"],
     )
     assert code == 0, errors
     assert states(outcome)["TrainEBM"] == "reused"

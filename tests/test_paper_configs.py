@@ -133,7 +133,8 @@ def test_samples_are_judged_by_the_reference_network(name, tmp_path, monkeypatch
     """By a graph of its interface, without labels too; and without a graph nothing is run in vain."""
     prepare(load_experiment(name).dataset.name, tmp_path / "tfds", count=60)
     brief = [
-        *TINY, f"compute.data_dir={tmp_path / 'tfds'}", "sampling.steps=2", "sampling.buffer_steps=1", "sampling.count=8",
+        *TINY, f"compute.data_dir={tmp_path / 'tfds'}", "sampling.steps=2", "sampling.buffer_steps=1",
+        "sampling.count=8",
         "evaluation.baseline_count=8", "evaluation.kid_subsets=2", "evaluation.bootstrap=5", "neighbours.k=2",
     ]  # fmt: skip
     monkeypatch.delenv("EBM_INCEPTION", raising=False)

@@ -9,7 +9,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -147,7 +147,9 @@ def open_images(place: Path) -> ImageSet:
     if place.is_dir():
         return FolderImages(place)
     if not place.exists():
-        raise MissingInput(f"{place} is not there; give a folder of images, or an .npz with uint8 images [n, h, w, c]")
+        raise MissingInput(
+            f"{place} is not there; give a folder of images, or an .npz with uint8 images [n, h, w, c]"
+        )
     if place.suffix == ".npz":
         return NpzImages(place)
     if place.suffix == ".npy":
@@ -162,7 +164,9 @@ def _member(path: Path, names: list[str]) -> str:
     found = [name for name in names if name in {f"{key}.npy" for key in KEYS}]
     if len(found) != 1:
         held = ", ".join(name.removesuffix(".npy") for name in names) or "nothing"
-        raise MissingInput(f"{path} holds {held}; its images are to be called {' or '.join(KEYS)}, uint8 [n, h, w, c]")
+        raise MissingInput(
+            f"{path} holds {held}; its images are to be called {' or '.join(KEYS)}, uint8 [n, h, w, c]"
+        )
     return found[0]
 
 
@@ -184,8 +188,8 @@ def _head(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> tuple[int, int, int, int]:
     if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
         raise MissingInput(
-            f"{name} holds {dtype} of shape {tuple(shape)}; images are uint8 in 0..255 of shape [n, h, w, c] with c 1 "
-            "or 3 and n at least 1"
+            f"{name} holds {dtype} of shape {tuple(shape)}; images are uint8 in 0..255 of shape [n, h, w, c] with c "
+            "1 or 3 and n at least 1"
         )
     count, height, width, channels = shape
     return count, height, width, channels
@@ -207,6 +211,6 @@ def _demand_one_kind(folder: Path, headers: dict[tuple[int, int, bool], Path]) -
         return f"{sized(header[:2])} in {'grey' if header[2] else 'colour'}"
 
     raise MissingInput(
-        f"{folder} holds images of several kinds: {first.name} is {told(one)}, {second.name} {told(other)}; bring them "
-        "to one size, all grey or all in colour"
+        f"{folder} holds images of several kinds: {first.name} is {told(one)}, {second.name} {told(other)}; bring "
+        "them to one size, all grey or all in colour"
     )

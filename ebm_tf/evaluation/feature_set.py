@@ -150,7 +150,9 @@ class GrowingArray:
     def append(self, rows: npt.NDArray[np.float32]) -> None:
         """Rows [n, d] at the end."""
         if rows.shape[1:] != self.shape[1:]:
-            raise EBMError(f"{self.path.name} takes rows of {self.shape[1]} numbers. Received: shape {rows.shape}")
+            raise EBMError(
+                f"{self.path.name} takes rows of {self.shape[1]} numbers. Received: shape {rows.shape}"
+            )
         with self.path.open("ab") as file:
             file.write(np.ascontiguousarray(rows, FLOAT).tobytes())
 
@@ -172,8 +174,8 @@ def _finite(part: npt.NDArray[np.float32], extractor: str, first: int) -> npt.ND
     bad = ~np.isfinite(part).all(axis=1)
     if bad.any():
         raise EBMError(
-            f"the extractor {extractor} gives NaN or infinity for {int(bad.sum())} of {len(part)} images, the first of "
-            f"them number {first + int(np.argmax(bad))} (from 0); use another extractor, or leave these images out"
+            f"the extractor {extractor} gives NaN or infinity for {int(bad.sum())} of {len(part)} images, the first "
+            f"of them number {first + int(np.argmax(bad))} (from 0); use another extractor, or leave these images out"
         )
     return part
 

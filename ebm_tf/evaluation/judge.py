@@ -182,11 +182,11 @@ def warnings_of(samples: FeatureSet, reference: Reference) -> list[str]:
     found = []
     if count < features:
         found.append(
-            f"{count} images are fewer than the {features} features: the Frechet distance is mostly bias; give more images."
+            f"{count} images are fewer than the {features} features: the Frechet distance is mostly bias; give more."
         )
     elif count < FEW_IMAGES:
         found.append(
-            f"With {count} images the Frechet distance is biased upwards; compare only with numbers of as many images."
+            f"With {count} images the Frechet distance is biased upwards; compare it only at as many images."
         )
     if isinstance(reference, Published) and reference.identity is None:
         found.append(
@@ -234,9 +234,7 @@ def _frechet_infinity(sides: Sides) -> dict[str, Found]:
 def _kid(sides: Sides) -> dict[str, Found]:
     reference, settings, samples = sides.reference_features(), sides.settings, sides.samples.features
     sides.demand(2, "for pairs")
-    found = kernel_distance(
-        samples, reference, settings.kid_subsets, settings.kid_subset_size, settings.seed
-    )
+    found = kernel_distance(samples, reference, settings.kid_subsets, settings.kid_subset_size, settings.seed)
     interval = None
     if settings.bootstrap:
         few, others = (_some(side, settings) for side in (samples, reference))
@@ -343,8 +341,8 @@ def _demand_same_features(samples: FeatureSet, reference: Reference) -> None:
     own, other = samples.identity, reference.identity
     if other is not None and other != own:
         raise ConfigError(
-            f"the reference was measured in features of {other.name} (sha256 {other.sha256[:12]}), the samples in those "
-            f"of {own.name} (sha256 {own.sha256[:12]}); give both the same extractor"
+            f"the reference was measured in features of {other.name} (sha256 {other.sha256[:12]}), the samples in "
+            f"those of {own.name} (sha256 {own.sha256[:12]}); give both the same extractor"
         )
     mean = _gaussian(reference).mean
     if mean.size != own.features:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ebm_tf.nested import flat
 
 BY_NATURE = ("weights", "chains", "names", "intervals")
-"""Parts of a protocol that need not be equal: how a model was sampled, what things are called, how intervals are drawn."""
+"""Parts of a protocol that need not be equal: how a model was sampled, what things are called, intervals."""
 
 
 class Difference(NamedTuple):

@@ -184,7 +184,9 @@ def _shares_table(metrics: dict[str, Any]) -> list[str]:
     for name, title in metrics["titles"].items():
         cells = [_number(metrics[column][name]) for column in columns]
         cells.append(_number(metrics["class_entropy"].get(name), 3))
-        lines.append(f"{title:30}" + "".join(f" {cell:>{max(9, len(head))}}" for cell, head in zip(cells, titles)))
+        lines.append(
+            f"{title:30}" + "".join(f" {cell:>{max(9, len(head))}}" for cell, head in zip(cells, titles))
+        )
     return lines
 
 
@@ -202,8 +204,8 @@ def _words(metrics: dict[str, Any]) -> list[str]:
     ]
     if share is not None:
         lines.append(
-            f"{metrics['titles']['fresh']}: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split has "
-            f"an entropy of {np.log(len(share)):.3f}."
+            f"{metrics['titles']['fresh']}: rarest class {min(share):.1%}, commonest {max(share):.1%}; an even split "
+            f"has an entropy of {np.log(len(share)):.3f}."
         )
     lines += [
         f"{metrics['titles'][name]}: the extractor takes {agreement:.1%} for the class that was asked for."

@@ -27,9 +27,7 @@ def extract_all(
     return found
 
 
-def extract_into(
-    context: Context, extractor: FeatureExtractor, images: Mapping[str, ImageSet]
-) -> None:
+def extract_into(context: Context, extractor: FeatureExtractor, images: Mapping[str, ImageSet]) -> None:
     """Likewise, and make them part of the artifact, a folder for each set."""
     for name in extract_all(context, extractor, images):
         shutil.move(context.work / "features" / name, context.out / name)

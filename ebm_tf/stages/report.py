@@ -19,11 +19,11 @@ PICTURES = {
     "ReferenceStatistics/real_test.png": "Real test images, for comparison.",
     "BaselineStatistics/gaussian_pixels.png": "Draws from a Gaussian fitted to the training pixels.",
     "GenerateSamples/film.png": "Fresh chains from noise (left) to sample (right).",
-    "RetrieveNeighbours/neighbours.png": "Fresh samples, each with the training images nearest to it and their distances.",
+    "RetrieveNeighbours/neighbours.png": "Fresh samples, each with the training images nearest to it.",
     "RetrieveNeighbours/closest.png": "The samples that lie nearest to a training image, each above that image.",
     "EvaluateFID/class_share.png": "What the classifier takes the images for.",
-    "TrainEBM/selection.png": "The averaged weights' samples over training: distance, Inception Score where there are classes, "
-    "and which step was the best.",
+    "TrainEBM/selection.png": "The averaged weights' samples over training: distance, Inception Score where there "
+    "are classes, and which step was the best.",
     "TrainEBM/curves.png": "Measurements over training.",
     "PrepareDataset/contact_sheet.png": "Training images.",
 }

@@ -86,7 +86,9 @@ def test_features_of_another_extractor_are_not_gone_on_with(images, whole, tmp_p
 
 
 def test_features_that_are_not_finite_are_refused(images, tmp_path):
-    with pytest.raises(EBMError, match=r"gives NaN or infinity for \d of 5 images, the first of them number \d"):
+    with pytest.raises(
+        EBMError, match=r"gives NaN or infinity for \d of 5 images, the first of them number \d"
+    ):
         extract(Moving(scale=np.float32(1e36)), images, tmp_path / "set", 5)
 
 

@@ -108,7 +108,9 @@ def test_without_classes_there_are_no_scores_of_classes(tmp_path, reference):
 def test_too_few_images_for_a_metric(tmp_path, reference):
     one = feature_set(tmp_path / "one", 1, 5)
     found = judge(one, reference, SETTINGS)
-    assert {name for name, value in found.values.items() if value is None} == set(METRICS) - {"class_coverage"}
+    assert {name for name, value in found.values.items() if value is None} == set(METRICS) - {
+        "class_coverage"
+    }
     assert found.omitted["frechet_distance"] == (
         "it needs 2 images or more, for a covariance; there are 1 samples"
     )
@@ -132,7 +134,9 @@ def test_fewer_images_than_features_have_an_exact_distance(tmp_path, reference):
 
 
 def test_an_unknown_metric_is_named_with_the_nearest(samples, reference):
-    with pytest.raises(ConfigError, match=r"unknown metric 'precison'; did you mean precision\? Metrics: frechet"):
+    with pytest.raises(
+        ConfigError, match=r"unknown metric 'precison'; did you mean precision\? Metrics: frechet"
+    ):
         judge(samples, reference, SETTINGS, ("precison",))
 
 
@@ -148,7 +152,7 @@ def test_features_of_two_extractors_are_not_compared(tmp_path, samples):
 def test_statistics_of_an_unknown_extractor_are_warned_of(samples):
     told = warnings_of(samples, Published(np.zeros(4), np.eye(4)))
     assert told == [
-        "With 150 images the Frechet distance is biased upwards; compare only with numbers of as many images.",
+        "With 150 images the Frechet distance is biased upwards; compare it only at as many images.",
         "The file of mu and sigma does not tell which extractor made it: nothing shows that the two sides belong "
         "together.",
     ]

@@ -113,7 +113,9 @@ def test_a_task_without_use_is_not_listed() -> None:
     names = [step.name() for step in all_tasks(BASE, Path("/r"))]
     assert "ImportFeatureExtractor" not in names
     assert set(TASKS) - set(names) == {"ImportFeatureExtractor"}
-    with pytest.raises(ConfigError, match="extractor.name is classifier, which TrainFeatureExtractor trains"):
+    with pytest.raises(
+        ConfigError, match=r"extractor\.name is classifier, which TrainFeatureExtractor trains"
+    ):
         check(task_named("ImportFeatureExtractor").of(BASE, Path("/r")))
 
 

@@ -10,7 +10,12 @@ import pytest
 
 from ebm_tf.config import Compose, Compute, Langevin, Model, Sampling
 from ebm_tf.errors import ConfigError
-from ebm_tf.evaluation.extractors.classifier import classifier_network, extract, load_classifier, save_classifier
+from ebm_tf.evaluation.extractors.classifier import (
+    classifier_network,
+    extract,
+    load_classifier,
+    save_classifier,
+)
 from ebm_tf.models.energy import build_energy_model, save_model_card
 from ebm_tf.stages import compose_models
 from ebm_tf.stages.context import Context

@@ -8,7 +8,12 @@ import pytest
 
 from ebm_tf.config import Compute, Evaluation
 from ebm_tf.config import Extractor as ExtractorSettings
-from ebm_tf.evaluation.extractors.classifier import classifier_network, extract, load_classifier, save_classifier
+from ebm_tf.evaluation.extractors.classifier import (
+    classifier_network,
+    extract,
+    load_classifier,
+    save_classifier,
+)
 from ebm_tf.stages import baseline_statistics, evaluate_fid, import_feature_extractor, reference_statistics
 from ebm_tf.stages.context import Context
 from tests.stores import write_store
@@ -24,7 +29,8 @@ class Bench:
         self.root, self.inputs = root, {}
         random = np.random.default_rng(0)
         self.images = {
-            split: (random.integers(0, 17, (80, 8, 8, 1)) * 15).astype(np.uint8) for split in ("train", "test")
+            split: (random.integers(0, 17, (80, 8, 8, 1)) * 15).astype(np.uint8)
+            for split in ("train", "test")
         }
         write_store(self.folder("PrepareDataset"), self.images, classes=["a", "b"])
 
@@ -74,7 +80,12 @@ def test_one_kind_of_samples_stands_beside_the_rows_of_context(bench):
     assert set(metrics["intervals"]["fresh"]) >= {"frechet_distance", "kid", "precision", "recall"}
     assert metrics["protocol"]["weights"] == "last"
     assert metrics["protocol"]["chains"] == {}
-    assert metrics["protocol"]["images"] == {"fresh": 80, "real_test": 80, "uniform_noise": 70, "gaussian_pixels": 70}
+    assert metrics["protocol"]["images"] == {
+        "fresh": 80,
+        "real_test": 80,
+        "uniform_noise": 70,
+        "gaussian_pixels": 70,
+    }
     assert metrics["protocol"]["reference"]["images"] == 80
     assert metrics["extractor_test_accuracy"] == 0.95
     lines = summary.splitlines()
@@ -102,11 +113,15 @@ def test_features_that_nobody_trained_will_do_too(bench):
     import_feature_extractor.run(bench.context("Extractor", inputs, extractor=RANDOM_CONV))
     metrics, summary = bench.measure(bench.images["test"])
     assert metrics["protocol"]["extractor"]["name"] == "random-conv"
-    assert metrics["frechet_distance"]["fresh"] == pytest.approx(metrics["frechet_distance"]["real_test"], rel=1e-9)
+    assert metrics["frechet_distance"]["fresh"] == pytest.approx(
+        metrics["frechet_distance"]["real_test"], rel=1e-9
+    )
     assert metrics["frechet_distance"]["uniform_noise"] > 0
     assert metrics["inception_score"] == dict.fromkeys(metrics["titles"])
     assert metrics["class_share"] is None
-    assert metrics["omitted"]["fresh"]["inception_score"] == "the extractor random-conv does not classify images"
+    assert (
+        metrics["omitted"]["fresh"]["inception_score"] == "the extractor random-conv does not classify images"
+    )
     assert "No inception score: the extractor random-conv does not classify images." in summary
     assert "features of random-conv (sha256 " in summary
     assert "Not an Inception FID." in summary

@@ -497,8 +497,8 @@ class Extractor(Section):
         Field(
             "classifier",
             description="classifier: a small network that the pipeline trains on the same images. inception: the "
-            "reference network of the FID. keras-inception: that of keras.applications, another network. pixels; random-conv: "
-            "convolutions that nobody trained. saved-model: your own.",
+            "reference network of the FID. keras-inception: that of keras.applications, another network. pixels; "
+            "random-conv: convolutions that nobody trained. saved-model: your own.",
         )
     )
     path: Optional[str] = Field(

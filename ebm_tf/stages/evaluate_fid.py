@@ -194,13 +194,13 @@ def _words(metrics: dict[str, Any]) -> list[str]:
     """What has to be known of the tables."""
     protocol, share = metrics["protocol"], metrics["class_share"]
     extractor = protocol["extractor"]
-    of_what = f"the {extractor['features']} features of {extractor['name']}"
-    if (accuracy := metrics["extractor_test_accuracy"]) is not None:
-        of_what = f"the {extractor['features']} features of a classifier that gets {accuracy:.1%} of the test images right"
+    network, accuracy = extractor["name"], metrics["extractor_test_accuracy"]
+    if accuracy is not None:
+        network = f"a classifier that gets {accuracy:.1%} of the test images right"
     no_fid = "" if extractor["name"] == "inception" else " Not an Inception FID."
     lines = [
-        f"Distances to {protocol['reference']['images']} training images, in {of_what} (sha256 "
-        f"{extractor['sha256'][:12]}).{no_fid}",
+        f"Distances to {protocol['reference']['images']} training images, in the {extractor['features']} features of "
+        f"{network} (sha256 {extractor['sha256'][:12]}).{no_fid}",
     ]
     if share is not None:
         lines.append(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import typer
 from rich.console import Console
@@ -71,8 +71,9 @@ EXTRACTOR = typer.Option(
     "--extractor",
     "-e",
     metavar="NAME[:PATH]",
-    help=f"Features to compare in: {EXTRACTORS}. inception is the network of the FID: its graph comes from PATH or "
-    "from the variable EBM_INCEPTION. pixels needs nothing and says little.",
+    help=f"Features to compare in: {EXTRACTORS}. inception is the network of the FID: its graph is PATH, or what the "
+    "variable EBM_INCEPTION names. classifier and saved-model need the PATH of their folder, keras-inception takes "
+    "that of its weights. pixels and random-conv need nothing, and pixels say little.",
 )
 METRICS = typer.Option(
     "",
@@ -82,7 +83,9 @@ METRICS = typer.Option(
     help="Some of frechet_distance, frechet_distance_infinity, kid, inception_score, precision, recall, density, "
     "coverage, class_coverage; by default all that can be measured.",
 )
-SPLIT = typer.Option(Split.train, "--split", help="Of a data set.")
+SPLIT = typer.Option(
+    None, "--split", help="Of a reference that is a data set: its train images (default) or its test images."
+)
 SET_EVALUATION = typer.Option(
     [],
     "--set",
@@ -244,7 +247,7 @@ def evaluate(
     reference: str = REFERENCE,
     extractor: str = EXTRACTOR,
     metrics: str = METRICS,
-    split: Split = SPLIT,
+    split: Optional[Split] = SPLIT,
     settings: list[str] = SET_EVALUATION,
     root: Path = ROOT,
     as_json: bool = JSON,
@@ -259,11 +262,12 @@ def evaluate(
     with errors_as_lines(None, as_json, debug):
         from pipelines import foreign
         from pipelines.display import show_evaluation
+        from pipelines.interruption import Interruption
         from pipelines.watching import Watcher, shown
 
-        names = tuple(name.strip() for name in metrics.split(",")) if metrics else None
-        wanted = foreign.Wanted(samples, reference, extractor, names, split.value, settings, root)
-        with shown("evaluate", messages) as tell:
+        names = tuple(name.strip() for name in metrics.split(",") if name.strip()) or None
+        wanted = foreign.Wanted(samples, reference, extractor, names, split and split.value, settings, root)
+        with Interruption(), shown("evaluate", messages) as tell:
             found = foreign.evaluate(wanted, lambda journal: Watcher(journal, messages), tell)
         if as_json:
             print_json({"status": "done", "exit_code": 0, **found})
@@ -276,7 +280,7 @@ def statistics(
     images: str = IMAGES,
     out: Path = OUT,
     extractor: str = EXTRACTOR,
-    split: Split = SPLIT,
+    split: Optional[Split] = SPLIT,
     settings: list[str] = SET_EVALUATION,
     root: Path = ROOT,
     as_json: bool = JSON,
@@ -288,10 +292,11 @@ def statistics(
     """
     with errors_as_lines(None, as_json, debug):
         from pipelines import foreign
+        from pipelines.interruption import Interruption
         from pipelines.watching import Watcher, shown
 
-        wanted = foreign.Wanted(images, images, extractor, None, split.value, settings, root)
-        with shown("statistics", messages) as tell:
+        wanted = foreign.Wanted(images, images, extractor, None, split and split.value, settings, root)
+        with Interruption(), shown("statistics", messages) as tell:
             made = foreign.write_statistics(wanted, out, lambda journal: Watcher(journal, messages), tell)
         told = {"file": out, "images": made.count, "extractor": made.identity and made.identity.as_json()}
         if as_json:

@@ -2,8 +2,7 @@
 
 Each metric has a process of its own, because a process's peak memory only ever rises. "own MB" is the most that it
 held of its own; "with file MB" adds the pages of the mapped features, which the system takes back when it needs them.
-The reference's moments are made once, by the row "moments". Resampling FD is measured with 4 replicates: each takes a
-quarter of what that row takes more than the row FD. All else is at its defaults.
+The reference's moments are made once, by the row "moments". All else is at its defaults.
 """
 
 from __future__ import annotations
@@ -154,12 +153,12 @@ def _manifold(sides: Any, folder: Path) -> str:
     return " ".join(f"{number:.4f}" for number in numbers)
 
 
-def _interval(name: str, *which: str, **options: int) -> Callable[[Any, Path], str]:
+def _interval(name: str, *which: str) -> Callable[[Any, Path], str]:
     def measure(sides: Any, folder: Path) -> str:
         from ebm_tf.evaluation import intervals
 
         inputs = [_reference(folder) if part == "moments" else sides[part] for part in which]
-        low, high, _ = getattr(intervals, name)(*inputs, **options)
+        low, high, _ = getattr(intervals, name)(*inputs)
         return f"[{low:.6g}, {high:.6g}]"
 
     return measure
@@ -168,7 +167,7 @@ def _interval(name: str, *which: str, **options: int) -> Callable[[Any, Path], s
 def _mean_interval(sides: Any, folder: Path) -> str:
     from ebm_tf.evaluation.intervals import mean_interval
 
-    low, high, _ = mean_interval(sides["samples"][:, 0] > 0)
+    low, high, _ = mean_interval(sides["samples"][:, 0])
     return f"[{low:.6g}, {high:.6g}]"
 
 
@@ -178,10 +177,9 @@ METRICS: dict[str, Callable[[Any, Path], str]] = {
     "FD-infinity": _infinity,
     "KID": _kid,
     "IS": _inception_score,
-    "FD interval, by influence": _interval("frechet_interval_by_influence", "samples", "moments"),
-    "FD interval, 4 replicates": _interval("frechet_interval", "samples", "moments", replicates=4),
+    "FD interval": _interval("frechet_interval", "samples", "moments"),
     "IS interval": _interval("inception_score_interval", "logits"),
-    "interval of a share": _mean_interval,
+    "interval of a mean": _mean_interval,
     "precision recall density coverage": _manifold,
     "KID interval": _interval("kernel_interval", "samples", "reference"),
 }

@@ -332,6 +332,11 @@ class Selection(Section):
     steps: int = Field(
         100, ge=1, le=1_000_000, description="Langevin steps of these chains; all else is as in langevin."
     )
+    extractor: Optional[Literal["classifier", "random-conv", "pixels"]] = Field(
+        None,
+        description="Features to judge in; by default those of the experiment's extractor, and then a change of that "
+        "trains anew.",
+    )
     metric: Literal["frechet_distance", "kid"] = Field(
         "frechet_distance", description="What is least at the best weights, against the training images."
     )
@@ -504,7 +509,8 @@ class Extractor(Section):
     path: Optional[str] = Field(
         None,
         description="Of inception the graph (.pb, or the .tgz that it comes in; else the variable EBM_INCEPTION), of "
-        "keras-inception its weights (.h5), of saved-model the folder.",
+        "keras-inception its weights (.h5), of saved-model the folder. What was imported stays: when the file "
+        "changes, --force ImportFeatureExtractor, or give its sha256.",
     )
     sha256: Optional[str] = Field(
         None,
@@ -539,6 +545,8 @@ class Extractor(Section):
         without = ("classifier", "pixels", "random-conv")
         if self.path is not None and self.name in without:
             raise ValueError(f"extractor.path is {self.path}, but {self.name} takes none; leave it out")
+        if self.name == "classifier" and self.sha256 is not None:
+            raise ValueError("extractor.sha256 is given, but the classifier is trained here; leave it out")
         if self.name == "saved-model" and self.path is None:
             raise ValueError(
                 "extractor.name is saved-model, which needs extractor.path; give the model's folder"

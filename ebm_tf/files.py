@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 
 BLOCK_BYTES = 1 << 20
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+"""What NumPy, zipfile and Pillow raise for a file that is cut short, damaged, encrypted or of no known kind."""
 
 
 def sha256_of(path: Path) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, NamedTuple, Optional
 
-from ebm_tf.evaluation.protocols import Difference, differences
-from ebm_tf.evaluation.verdicts import LARGER, SMALLER, apart, best, title_of
+from ebm_tf.evaluation.protocols import Difference, confidence_of, differences
+from ebm_tf.evaluation.verdicts import LARGER, SMALLER, apart, best, level, title_of, unlike
 from pipelines.judged import JudgedRun
 
 SPREAD = "_spread"
@@ -22,6 +21,7 @@ class Cell(NamedTuple):
 
     value: float
     interval: Optional[tuple[float, float]] = None
+    confidence: Optional[float] = None  # of the interval, where the protocol tells it
     spread: Optional[float] = None
 
 
@@ -34,7 +34,7 @@ class Group:
         differs: what sets their protocol apart from the first group's; empty for that one.
         metrics: by metric, the cell of each run that has it.
         best: by metric that has better and worse, the run that is best of several; None where they are equal.
-        verdicts: one sentence for each of these.
+        verdicts: what is said of each of these; one sentence in all where every run has the same numbers.
     """
 
     runs: tuple[str, ...]
@@ -66,8 +66,14 @@ def compare(runs: Sequence[JudgedRun]) -> Comparison:
     """Set runs side by side.
 
     Args:
-        runs: two at least, with labels of their own.
+        runs: two at least.
+
+    Raises:
+        ValueError: two runs share a label.
     """
+    called = [run.label for run in runs]
+    if len(set(called)) < len(called):
+        raise ValueError(f"each run needs a label of its own. Received: {called}")
     parted: list[list[JudgedRun]] = []
     for run in runs:
         alike = next((group for group in parted if not differences(group[0].protocol, run.protocol)), None)
@@ -77,14 +83,13 @@ def compare(runs: Sequence[JudgedRun]) -> Comparison:
             alike.append(run)
     groups = tuple(_group(members, parted[0][0]) for members in parted)
     notes = [note for run in runs for note in run.notes]
-    notes += [
-        f"{one.label} and {other.label} are the same artifact."
-        for one, other in combinations(runs, 2)
-        if one.source == other.source
-    ]
-    if any(group.verdicts for group in groups):
-        notes.append("Each run was trained once: how much another seed would change is not known from this.")
-    return Comparison(tuple(run.label for run in runs), settings_that_differ(runs), groups, tuple(notes))
+    ranked = {label for group in groups if group.verdicts for label in group.runs}
+    trained = [run.label for run in runs if run.trained and run.label in ranked]
+    if trained:
+        several = "Each run" if len(trained) == len(runs) else f"Each of {_listed(trained)}"
+        who = several if len(trained) > 1 else trained[0]
+        notes.append(f"{who} was trained once: how much another seed would change is not known from this.")
+    return Comparison(tuple(called), settings_that_differ(runs), groups, tuple(notes))
 
 
 def settings_that_differ(runs: Sequence[JudgedRun]) -> dict[str, dict[str, Any]]:
@@ -113,17 +118,32 @@ def verdict(metric: str, cells: dict[str, Cell]) -> str:
         equals = [label for label, cell in cells.items() if cell.value == value]
         return f"By {title} none is best: {_listed(equals)} have {number(value)}."
     others = {label: cell for label, cell in cells.items() if label != winner}
-    told = {label: apart(cells[winner].interval, cell.interval) for label, cell in others.items()}
     against = _listed([f"{number(cell.value)} of {label}" for label, cell in others.items()])
     sentences = [f"By {title} {winner} is best: {number(cells[winner].value)} against {against}."]
-    for state, words in (
-        (True, "Its interval lies apart from that of {}."),
-        (False, "It cannot be told apart from {}: intervals overlap."),
-        (None, "Without both intervals nobody knows whether chance made it better than {}."),
-    ):
-        if named := [label for label in others if told[label] is state]:
-            sentences.append(words.format(_listed(named)))
-    return " ".join(sentences)
+    return " ".join([*sentences, *_chance(winner, cells)])
+
+
+def _chance(winner: str, cells: dict[str, Cell]) -> list[str]:
+    """From which of the others the best can be told apart, and from which not and why."""
+    lacking = [label for label, cell in cells.items() if cell.interval is None]
+    named: dict[tuple[str, str], list[str]] = {}
+    for label, cell in cells.items():
+        if label != winner:
+            named.setdefault(_words(cells[winner], cell, lacking), []).append(label)
+    return [f"{before} {_listed(labels)}{after}" for (before, after), labels in named.items()]
+
+
+def _words(own: Cell, other: Cell, lacking: Sequence[str]) -> tuple[str, str]:
+    """What is said of the best and another, before and after the other's name."""
+    confidences = (own.confidence, other.confidence)
+    told = apart(own.interval, other.interval, confidences)
+    if told is None or own.confidence is None:
+        known = own.interval is not None and other.interval is not None
+        reason = unlike(confidences) if known else f"no interval is known of {_listed(lacking)}"
+        return "Nobody knows whether chance made it better than", f": {reason}."
+    if told:
+        return f"Its {level(own.confidence)} interval lies apart from that of", "."
+    return "It cannot be told apart from", f": their {level(own.confidence)} intervals overlap."
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -150,8 +170,16 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 def what_differs(group: Group) -> str:
     """In words, how a group was measured otherwise than the first one; empty for that one."""
-    told = (f"{field} is {_short(second)}, not {_short(first)}" for field, first, second in group.differs)
-    return "; ".join(told)
+    return "; ".join(map(_otherwise, group.differs))
+
+
+def _otherwise(difference: Difference) -> str:
+    field, first, second = difference
+    if first is None:
+        return f"{field} is {_short(second)}, which group 1 does not tell"
+    if second is None:
+        return f"{field} is not told, while group 1 has {_short(first)}"
+    return f"{field} is {_short(second)}, not {_short(first)}"
 
 
 def number(value: float) -> str:
@@ -161,14 +189,7 @@ def number(value: float) -> str:
 
 def _group(members: Sequence[JudgedRun], first: JudgedRun) -> Group:
     names = dict.fromkeys(name for run in members for name in run.values if not name.endswith(SPREAD))
-    metrics = {
-        name: {
-            run.label: Cell(run.values[name], run.intervals.get(name), run.values.get(name + SPREAD))
-            for run in members
-            if name in run.values
-        }
-        for name in names
-    }
+    metrics = {name: {run.label: _cell(run, name) for run in members if name in run.values} for name in names}
     ranked = {
         name: cells for name, cells in metrics.items() if len(cells) > 1 and name in (*SMALLER, *LARGER)
     }
@@ -180,8 +201,24 @@ def _group(members: Sequence[JudgedRun], first: JudgedRun) -> Group:
             name: best(name, {label: cell.value for label, cell in cells.items()})
             for name, cells in ranked.items()
         },
-        verdicts=tuple(verdict(name, cells) for name, cells in ranked.items()),
+        verdicts=_verdicts(ranked),
     )
+
+
+def _cell(run: JudgedRun, metric: str) -> Cell:
+    interval = run.intervals.get(metric)
+    confidence = None if interval is None else confidence_of(run.protocol)
+    return Cell(run.values[metric], interval, confidence, run.values.get(metric + SPREAD))
+
+
+def _verdicts(ranked: dict[str, dict[str, Cell]]) -> tuple[str, ...]:
+    """One for each metric; one in all where there are several and none has a difference."""
+    equal = all(len({cell.value for cell in cells.values()}) == 1 for cells in ranked.values())
+    if equal and len(ranked) > 1:
+        labels = dict.fromkeys(label for cells in ranked.values() for label in cells)
+        titles = _listed([title_of(metric) for metric in ranked])
+        return (f"None is best: {_listed([*labels])} have the same {titles}.",)
+    return tuple(verdict(name, cells) for name, cells in ranked.items())
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -191,8 +228,6 @@ def _listed(names: Sequence[str]) -> str:
 
 def _short(value: Any) -> str:
     """A value of a protocol; of a sha256 its first digits."""
-    if value is None:
-        return "not told"
     if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
         return value[:DIGITS_OF_SHA256]
     return str(value)

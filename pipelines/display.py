@@ -158,7 +158,7 @@ def _cell(cell: Cell | None, best: bool) -> str:
     told = number(cell.value)
     if cell.interval is not None:
         told += f" [{number(cell.interval[0])}, {number(cell.interval[1])}]"
-    elif cell.spread is not None:
+    elif cell.spread:  # 0 is that of a single subset, which says nothing of chance
         told += f" +- {number(cell.spread)}"
     return f"{told} *" if best else told
 

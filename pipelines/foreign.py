@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import numpy as np
-
 from ebm_tf.config import DATASET_NAMES, Experiment
 from ebm_tf.config_files import load_experiment
-from ebm_tf.datasets.image_sets import ArrayImages, ImageSet, open_images
+from ebm_tf.datasets.image_sets import KEYS, ArrayImages, ImageSet, open_images
 from ebm_tf.demands import sized
-from ebm_tf.errors import ConfigError, EBMError, MissingInput
+from ebm_tf.errors import Busy, ConfigError, EBMError, MissingInput
 from ebm_tf.evaluation.extractors.base import FeatureExtractor
 from ebm_tf.evaluation.extractors.sources import demand_source, open_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet, extract
-from ebm_tf.evaluation.judge import Judgement, judge, protocol_of
-from ebm_tf.evaluation.statistics import Published
+from ebm_tf.evaluation.judge import (
+    Judgement,
+    demand_possible,
+    demand_same_features,
+    judge,
+    known_metric,
+    protocol_of,
+)
+from ebm_tf.evaluation.published import Published
+from ebm_tf.files import UNREADABLE
 from pipelines.runner import Request, Watch, execute
 
-SECTIONS = ("evaluation", "dataset", "compute")
-"""Sections whose settings mean something here."""
+WITHOUT_EFFECT = {"evaluation.baseline_count"}
 
 Report = Callable[[int, int, str], None]
 """Is told how much is done, of how much, and what is being done."""
@@ -40,8 +49,8 @@ class Wanted:
             and sigma, or the name of a data set.
         extractor: NAME or NAME:PATH.
         metrics: their names; None for all that can be measured.
-        split: of a data set: train or test.
-        settings: "section.key=value", of `SECTIONS`.
+        split: of a data set, train or test; None is train.
+        settings: "section.key=value", of those that have an effect.
         root: where a data set is prepared.
     """
 
@@ -49,13 +58,15 @@ class Wanted:
     reference: str
     extractor: str
     metrics: Optional[tuple[str, ...]]
-    split: str
+    split: Optional[str]
     settings: Sequence[str]
     root: Path
 
 
 def evaluate(wanted: Wanted, watch: Watch, report: Report) -> dict[str, Any]:
     """Every metric of the samples against the reference, as JSON: metrics, intervals, warnings, protocol.
+
+    What can be refused is refused before any image is read, and any feature measured.
 
     Args:
         watch: of the run that prepares a data set.
@@ -64,22 +75,24 @@ def evaluate(wanted: Wanted, watch: Watch, report: Report) -> dict[str, Any]:
         EBMError: of the kinds that a user can mend, in one line.
     """
     began = time.monotonic()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's chatter is not for the user's terminal
-    name, path = parse_extractor(wanted.extractor)
-    experiment = _experiment(wanted.settings)
-    demand_source(name, path)
-    samples = open_images(Path(wanted.samples))
+    for metric in wanted.metrics or ():
+        known_metric(metric)
+    experiment = _experiment(wanted)
+    samples = open_images(Path(wanted.samples).expanduser())
     reference = _reference(wanted, experiment, watch)
     if not isinstance(reference, Published):
         _demand_one_shape(samples, reference)
-    extractor = open_extractor(name, path, samples.shape[1:], experiment.extractor.seed)
+    extractor = _open(wanted, experiment, samples)
+    demand_possible(wanted.metrics or (), extractor.identity, reference)
+    demand_same_features(extractor.identity, reference)
     settings = experiment.evaluation
-    with tempfile.TemporaryDirectory(prefix="ebm-features-") as folder:
-        sets = _extract(
-            extractor, samples, reference, Path(folder), experiment.compute.extraction_batch, report
-        )
+    with _scratch() as folder:
+        sets = _extract(extractor, samples, reference, folder, experiment.compute.extraction_batch, report)
         found = judge(*sets, settings, wanted.metrics, report)
-        protocol = protocol_of(*sets, settings, {"samples": wanted.samples, "reference": _name_of(wanted)})
+        names = {"samples": wanted.samples, "reference": _name_of(wanted)}
+        protocol = protocol_of(*sets, settings, names, found.measured)
+    if not found.measured:
+        raise ConfigError(f"nothing can be measured: {next(iter(found.omitted.values()))}")
     return {
         **_as_json(found),
         "warnings": [*found.warnings, *extractor.notes, *samples.notes, *getattr(reference, "notes", ())],
@@ -94,11 +107,13 @@ def write_statistics(wanted: Wanted, out: Path, watch: Watch, report: Report) ->
     Raises:
         EBMError: as of `evaluate`.
     """
-    name, path = parse_extractor(wanted.extractor)
-    experiment = _experiment(wanted.settings)
-    demand_source(name, path)
     if out.exists():
         raise ConfigError(f"{out} is there already; give another name, or remove it")
+    if not out.absolute().parent.is_dir():
+        raise MissingInput(
+            f"there is no folder {out.absolute().parent} for {out.name}; make it, or give another"
+        )
+    experiment = _experiment(wanted)
     images = _reference(wanted, experiment, watch)
     if isinstance(images, Published):
         raise ConfigError(f"{wanted.reference} holds mu and sigma already; give images")
@@ -106,18 +121,45 @@ def write_statistics(wanted: Wanted, out: Path, watch: Watch, report: Report) ->
         raise ConfigError(
             f"{wanted.reference} holds 1 image, and a covariance takes 2 or more; give more images"
         )
-    extractor = open_extractor(name, path, images.shape[1:], experiment.extractor.seed)
-    with tempfile.TemporaryDirectory(prefix="ebm-features-") as folder:
+    extractor = _open(wanted, experiment, images)
+    with _scratch() as folder:
 
         def told(done: int, total: int) -> None:
             report(done, total, f"features of {images.name}")
 
-        found = extract(extractor, images, Path(folder) / "set", experiment.compute.extraction_batch, told)
-        published = Published.of(found.moments, found.identity)
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    published.save(unfinished)
-    unfinished.replace(out)
+        found = extract(extractor, images, folder / "set", experiment.compute.extraction_batch, told)
+        published = Published.of(found.moments, found.identity, found.images_sha256)
+    _write(published, out)
     return published
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for features, gone afterwards; a full disk is told of with the place.
+
+    Raises:
+        MissingInput: there is no room.
+    """
+    with tempfile.TemporaryDirectory(prefix="ebm-features-") as folder:
+        try:
+            yield Path(folder)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise MissingInput(
+                f"no room for features in {tempfile.gettempdir()}; make room, or set TMPDIR to another folder"
+            ) from error
+
+
+def _write(published: Published, out: Path) -> None:
+    """The file, whole or not at all."""
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    try:
+        published.save(unfinished)
+        unfinished.replace(out)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise MissingInput(f"cannot write {out}: {error.strerror}") from error
 
 
 def parse_extractor(text: str) -> tuple[str, Optional[Path]]:
@@ -126,65 +168,100 @@ def parse_extractor(text: str) -> tuple[str, Optional[Path]]:
     return name, Path(path).expanduser() if path else None
 
 
-def _experiment(settings: Sequence[str]) -> Experiment:
-    for setting in settings:
-        if setting.split(".", 1)[0] not in SECTIONS and not setting.startswith("extractor.seed="):
-            raise ConfigError(
-                f"--set {setting}: nothing is trained or sampled here; settings of {', '.join(SECTIONS)} and "
-                "extractor.seed have an effect"
-            )
-    return load_experiment("base", settings)
+def _open(wanted: Wanted, experiment: Experiment, images: ImageSet) -> FeatureExtractor:
+    name, path = parse_extractor(wanted.extractor)
+    settings = experiment.extractor
+    return open_extractor(name, path, images.shape[1:], settings.seed, settings.sha256)
+
+
+def _experiment(wanted: Wanted) -> Experiment:
+    """Defaults with the settings that have an effect here; the extractor's files are there."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's chatter is not for the user's terminal
+    name, path = parse_extractor(wanted.extractor)
+    demand_source(name, path)
+    of_data_set = _names_data_set(wanted)
+    if wanted.split is not None and not of_data_set and not _is_store(wanted.reference):
+        raise ConfigError(
+            f"--split {wanted.split}: {wanted.reference} is no data set, and has no splits; leave it out"
+        )
+    for setting in wanted.settings:
+        key = setting.split("=", 1)[0]
+        if not _has_effect(key, name, of_data_set):
+            raise ConfigError(f"--set {setting}: {key} has no effect here; leave it out")
+    return load_experiment("base", wanted.settings)
+
+
+def _has_effect(key: str, extractor: str, of_data_set: bool) -> bool:
+    if key.startswith("dataset."):
+        return of_data_set and key != "dataset.name"
+    if key == "extractor.seed":
+        return extractor == "random-conv"
+    known = key.startswith("evaluation.") and key not in WITHOUT_EFFECT
+    return known or key in ("extractor.sha256", "compute.extraction_batch", "compute.data_dir")
+
+
+def _names_data_set(wanted: Wanted) -> bool:
+    return wanted.reference in DATASET_NAMES and not Path(wanted.reference).exists()
+
+
+def _is_store(place: str) -> bool:
+    return (Path(place).expanduser() / "manifest.json").is_file()
 
 
 def _reference(wanted: Wanted, experiment: Experiment, watch: Watch) -> Union[ImageSet, Published]:
+    if _names_data_set(wanted):
+        return _prepared(_prepare(wanted, watch), wanted.split)
     place = Path(wanted.reference).expanduser()
-    if place.suffix == ".npz" and place.is_file() and _holds_statistics(place):
+    if _is_store(wanted.reference):
+        return _prepared(place, wanted.split)
+    if not place.exists():
+        raise MissingInput(
+            f"{wanted.reference} is no folder, no file and no data set; data sets: {', '.join(DATASET_NAMES)}"
+        )
+    if place.suffix == ".npz" and _holds_statistics(place):
         try:
             return Published.load(place)
         except (OSError, ValueError) as error:
             raise MissingInput(str(error)) from error
-    if (place / "manifest.json").is_file():
-        return _prepared(place, wanted.split)
-    if place.exists() or wanted.reference not in DATASET_NAMES:
-        if not place.exists():
-            raise MissingInput(
-                f"{wanted.reference} is no folder, no file and no data set; data sets: {', '.join(DATASET_NAMES)}"
-            )
-        return open_images(place)
-    return _prepared(_prepare(wanted, experiment, watch), wanted.split)
+    return open_images(place)
 
 
 def _holds_statistics(place: Path) -> bool:
+    """Whether it has mu and sigma, and no images."""
     try:
-        with np.load(place, allow_pickle=False) as arrays:
-            return {"mu", "sigma"} <= set(arrays.files)
-    except (OSError, ValueError, EOFError):
-        return False
+        with zipfile.ZipFile(place) as archive:
+            held = set(archive.namelist())
+    except UNREADABLE:
+        return False  # what reads its images will say so
+    return {"mu.npy", "sigma.npy"} <= held and not {f"{key}.npy" for key in KEYS} & held
 
 
-def _prepare(wanted: Wanted, experiment: Experiment, watch: Watch) -> Path:
+def _prepare(wanted: Wanted, watch: Watch) -> Path:
     """The data set's store, prepared as PrepareDataset does it, once."""
     chosen = load_experiment("base", [*wanted.settings, f"dataset.name={wanted.reference}"])
-    outcome = execute(Request("PrepareDataset", chosen, wanted.root.absolute()), watch)
+    named = chosen.model_copy(update={"name": re.sub(r"[^A-Za-z0-9._-]", "-", f"data-{wanted.reference}")})
+    outcome = execute(Request("PrepareDataset", named, wanted.root.absolute()), watch)
     if outcome.artifact is None:
-        kinds = {kind.exit_code: kind for kind in (ConfigError, MissingInput)}
+        kinds = {kind.exit_code: kind for kind in (ConfigError, MissingInput, Busy)}
         raise kinds.get(outcome.exit_code, EBMError)(outcome.error)
     return outcome.artifact
 
 
-def _prepared(folder: Path, split: str) -> ImageSet:
+def _prepared(folder: Path, split: Optional[str]) -> ImageSet:
     from ebm_tf.datasets.store import Store
 
     store = Store(folder)
-    return ArrayImages(
-        store.images("test" if split == "test" else "train"), f"{store.manifest.dataset}, {split}"
-    )
+    images = store.images("test" if split == "test" else "train")
+    return ArrayImages(images, f"{store.manifest.dataset}, {split or 'train'} split")
 
 
 def _name_of(wanted: Wanted) -> str:
     """Of the reference; of a data set with its split."""
-    of_data_set = wanted.reference in DATASET_NAMES and not Path(wanted.reference).exists()
-    return f"{wanted.reference}, {wanted.split} split" if of_data_set else wanted.reference
+    return (
+        f"{wanted.reference}, {wanted.split or 'train'} split"
+        if _names_data_set(wanted)
+        else wanted.reference
+    )
 
 
 def _demand_one_shape(samples: ImageSet, reference: ImageSet) -> None:

@@ -16,8 +16,10 @@ from pipelines.lineage import artifact_at, lineage
 
 TASK = "EvaluateFID"
 PROTOCOL, TITLES, INTERVALS = "protocol", "titles", "intervals"
-NO_METRICS = ("exit_code", "seconds")
-"""Numbers that a command prints beside its metrics."""
+NO_METRICS = ("exit_code", "seconds", TITLES, INTERVALS, PROTOCOL)
+"""What stands beside the metrics, be it a number or not."""
+ROWS_OF_MODELS = ("fresh", "buffer")
+"""The rows of a task that are samples of the model that was trained."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class JudgedRun:
         intervals: low and high end by metric, where they are known.
         settings: values by dotted name, of the lineage; None of a file, which has none.
         whole: nothing is missing from the settings.
+        trained: the numbers are those of a model that was trained here; what a file's are of, nobody knows.
         notes: what a reader has to know, a sentence each.
     """
 
@@ -42,6 +45,7 @@ class JudgedRun:
     intervals: dict[str, tuple[float, float]]
     settings: Optional[dict[str, Any]]
     whole: bool
+    trained: bool
     notes: tuple[str, ...] = ()
 
 
@@ -54,7 +58,8 @@ def load_runs(names: Sequence[str], root: Path, row: str) -> list[JudgedRun]:
         row: which samples of a run; such a file has but one row, which is taken.
 
     Raises:
-        ConfigError: fewer than two runs, one twice, an artifact of another task, a file of another kind, no such row.
+        ConfigError: fewer than two runs, one twice (be it under two names), an artifact of another task, a file of
+            another kind, no such row.
         MissingInput: no such run, or its artifact is not whole.
     """
     if len(names) < 2:
@@ -63,6 +68,10 @@ def load_runs(names: Sequence[str], root: Path, row: str) -> list[JudgedRun]:
         if names.count(name) > 1:
             raise ConfigError(f"{name} is named twice; name each run once")
     found = [_found(name, root) for name in names]
+    first: dict[Path, str] = {}
+    for name, place in zip(names, found):
+        if (known := first.setdefault(place.resolve(), name)) != name:
+            raise ConfigError(f"{known} and {name} are the same, {place.resolve()}; name each run once")
     return [
         _of_file(label, place, row) if place.is_file() else _of_artifact(label, place, row)
         for label, place in zip(labels(names), found)
@@ -70,14 +79,21 @@ def load_runs(names: Sequence[str], root: Path, row: str) -> list[JudgedRun]:
 
 
 def labels(names: Sequence[str]) -> list[str]:
-    """Short names: as many of the last parts of each path as tell it from the others."""
+    """Short names: as many of the last parts of each path as tell it from the others.
+
+    Two names may have the same parts, as an experiment "digits" and a folder "./digits" have; the folder is then
+    called by its full path.
+    """
     parts = [Path(name).parts for name in names]
     chosen = []
     for number, own in enumerate(parts):
         others = [other for place, other in enumerate(parts) if place != number]
         alone = (n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others))
         chosen.append(str(Path(*own[-next(alone, len(own)) :])))
-    return chosen
+    return [
+        str(Path(name).absolute()) if chosen.count(label) > 1 and name != label else label
+        for name, label in zip(names, chosen)
+    ]
 
 
 def _found(name: str, root: Path) -> Path:
@@ -87,6 +103,11 @@ def _found(name: str, root: Path) -> Path:
     path = runs / name if name in known else Path(name)
     if path.is_file():
         return path
+    if not path.is_dir() and name != path.name and path.name in known:
+        raise MissingInput(
+            f"no file or folder {name!r}: a name with / is a path from here; the experiment in {runs} is named "
+            f"without, {path.name}"
+        )
     if not path.is_dir():
         raise MissingInput(
             f"no run {name!r}: give a folder runs/EXPERIMENT, an artifact of {TASK}, a JSON file of evaluate, or "
@@ -95,8 +116,13 @@ def _found(name: str, root: Path) -> Path:
     if (path / "params.json").is_file() or path.resolve().parent.name == TASK:
         return path
     link = path / TASK
-    if not link.is_symlink() and not link.is_dir():
-        raise MissingInput(f"{path} has no {TASK} yet: run it with --task {TASK}")
+    if not link.is_symlink() and not (link / "params.json").is_file():
+        if path.absolute().parent.name == runs.name:
+            raise MissingInput(f"{path} has no {TASK} yet: run it with --task {TASK}")
+        raise MissingInput(
+            f"the folder {name!r} is no run; compare takes runs/EXPERIMENT or one artifact, "
+            f"artifacts/{TASK}/FINGERPRINT"
+        )
     if not link.exists():
         raise MissingInput(f"the artifact that {link} points to is gone: run it again with --task {TASK}")
     return link
@@ -119,7 +145,15 @@ def _of_artifact(label: str, place: Path, row: str) -> JudgedRun:
     ]
     protocol, values, intervals = _row_of(record, label, row)
     return JudgedRun(
-        label, artifact.path, protocol, values, intervals, known.settings, not known.gone, tuple(notes)
+        label,
+        artifact.path,
+        protocol,
+        values,
+        intervals,
+        known.settings,
+        not known.gone,
+        row in ROWS_OF_MODELS,
+        tuple(notes),
     )
 
 
@@ -127,14 +161,14 @@ def _of_file(label: str, place: Path, row: str) -> JudgedRun:
     record = _read(place)
     note = f"{label}: a file of numbers, whose settings are not known."
     if isinstance(record.get(TITLES), Mapping):
-        return JudgedRun(label, place, *_row_of(record, label, row), None, False, (note,))
+        return JudgedRun(label, place, *_row_of(record, label, row), None, False, False, (note,))
     values = {
         key: float(value) for key, value in record.items() if _is_number(value) and key not in NO_METRICS
     }
     if not values:
         raise ConfigError(f"{place} has no numbers; give what evaluate --json printed")
     intervals = _intervals(record.get(INTERVALS), place)
-    return JudgedRun(label, place, record[PROTOCOL], values, intervals, None, False, (note,))
+    return JudgedRun(label, place, record[PROTOCOL], values, intervals, None, False, False, (note,))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -157,21 +191,40 @@ def _row_of(
     record: Mapping[str, Any], label: str, row: str
 ) -> tuple[dict[str, Any], dict[str, float], dict[str, tuple[float, float]]]:
     """Protocol, values and intervals of one row of a record that has several."""
-    rows = list(record[TITLES])
+    titles = record.get(TITLES)
+    if not isinstance(titles, Mapping) or not titles:
+        raise ConfigError(
+            f"{label} does not name its rows: titles is {titles!r}; it has to be a title for each row"
+        )
+    rows = list(titles)
     if row not in rows:
         raise ConfigError(f"{label} has no row {row!r}; --row takes one of {', '.join(rows)}")
-    told_by_row = {
-        key: value
+    values = {
+        key: float(value[row])
         for key, value in record.items()
-        if isinstance(value, Mapping) and value and set(rows).issuperset(value)
+        if key not in NO_METRICS and _is_by_row(value, rows) and _is_number(value.get(row))
     }
-    values = {key: float(value[row]) for key, value in told_by_row.items() if _is_number(value.get(row))}
-    intervals = told_by_row.get(INTERVALS, {}).get(row)
-    return of_row(record[PROTOCOL], rows, row), values, _intervals(intervals, label)
+    if not values:
+        raise ConfigError(
+            f"{label} has no numbers of the row {row!r}; with titles each metric has to be told by row, "
+            f"{{{row!r}: 1.5}}; without titles it is a number"
+        )
+    intervals = record.get(INTERVALS)
+    if intervals is not None and not (intervals == {} or _is_by_row(intervals, rows)):
+        raise ConfigError(
+            f"{label}: intervals is {intervals!r}; it has to be told by row, as the titles are: {', '.join(rows)}"
+        )
+    return of_row(record[PROTOCOL], rows, row), values, _intervals((intervals or {}).get(row), label)
+
+
+def _is_by_row(value: Any, rows: Sequence[str]) -> bool:
+    return isinstance(value, Mapping) and bool(value) and set(rows).issuperset(value)
 
 
 def _intervals(given: Any, whose: object) -> dict[str, tuple[float, float]]:
     """Those that are there, with ends that are finite and in order."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigError(f"{whose}: intervals is {given!r}; it has to be [low, high] by metric, or left out")
     found = {}
     for metric, ends in (given or {}).items():
         if ends is None:

@@ -122,10 +122,14 @@ class TrainEBM(StageTask):
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
         """The images; with selection also what samples are judged by."""
-        inputs = super().inputs_of(experiment)
-        if experiment["selection"]["every"]:
-            inputs.update(extractor_of(experiment))
-            inputs[ReferenceStatistics.name()] = (ReferenceStatistics, experiment, "")
+        inputs, selection = super().inputs_of(experiment), experiment["selection"]
+        if selection["every"]:
+            judged = experiment
+            if selection["extractor"] is not None:
+                own = {"name": selection["extractor"], "path": None, "sha256": None}
+                judged = {**experiment, "extractor": {**experiment["extractor"], **own}}
+            inputs.update(extractor_of(judged))
+            inputs[ReferenceStatistics.name()] = (ReferenceStatistics, judged, "")
         return inputs
 
     @classmethod

@@ -23,11 +23,15 @@ class Unusable(Exception):
 
 
 class Header(NamedTuple):
-    """What the first bytes of a file tell: pixels upright, and whether it has no colours."""
+    """What the first bytes of a file tell: pixels upright, whether it has no colours, and its format.
+
+    The format is one of `FORMATS`, or "MPO", a JPEG file of several pictures; its name has no say in that.
+    """
 
     height: int
     width: int
     grey: bool
+    format: str
 
 
 def read_header(path: Path) -> Header:
@@ -41,7 +45,7 @@ def read_header(path: Path) -> Header:
             width, height = image.size
             if image.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width
-            return Header(height, width, image.mode in GREY_MODES)
+            return Header(height, width, image.mode in GREY_MODES, str(image.format))
     except Exception as error:  # damaged bytes make decoders raise whatever they like
         raise Unusable(_reason(error)) from error
 

@@ -15,14 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ebm_tf.datasets.folder_listing import files_below
-from ebm_tf.datasets.image_files import Unusable, read_header, read_image
+from ebm_tf.datasets.image_files import Header, Unusable, read_header, read_image
 from ebm_tf.demands import sized
 from ebm_tf.errors import MissingInput
+from ebm_tf.files import UNREADABLE
 
 Bytes = npt.NDArray[np.uint8]
 KEYS = ("images", "arr_0")
-"""Names under which an .npz may hold its images; the second is what `np.savez` gives a nameless array."""
-LOSSY = frozenset({".jpg", ".jpeg"})
+"""Names under which an .npz may hold its images, the first of them that it has; `np.savez` gives a nameless array the
+second."""
+LOSSY = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WebP", "JPEG2000": "JPEG 2000"}
+"""Formats that as a rule change pixels, with the names that people know them by."""
 
 
 class ImageSet(ABC):
@@ -60,7 +63,7 @@ class ArrayImages(ImageSet):
 
 
 class NpzImages(ImageSet):
-    """Of an .npz file, compressed or not, that holds uint8 [n, H, W, C] as `images` or as its only array.
+    """Of an .npz file, compressed or not, that holds uint8 [n, H, W, C] as `images`, or else as `arr_0`.
 
     Raises:
         MissingInput: it does not, or cannot be read.
@@ -73,7 +76,7 @@ class NpzImages(ImageSet):
                 self.member = _member(path, archive.namelist())
                 with archive.open(self.member) as file:
                     shape, dtype = _head(path, file)
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+        except UNREADABLE as error:
             raise MissingInput(f"cannot read the images of {path}: {error}") from error
         self.shape = _checked_shape(shape, dtype, str(path))
 
@@ -93,7 +96,7 @@ class NpzImages(ImageSet):
                     if len(data) < count * entry:
                         raise ValueError(f"it ends within image {start + len(data) // entry} of {len(self)}")
                     yield np.frombuffer(data, np.uint8).reshape(count, *self.shape[1:])
-        except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+        except UNREADABLE as error:
             raise MissingInput(f"cannot read the images of {self.path}: {error}") from error
 
 
@@ -109,17 +112,18 @@ class FolderImages(ImageSet):
         self.files = [folder / name for name in files_below(folder)]
         if not self.files:
             raise MissingInput(f"{folder} holds no files; give a folder of images, or an .npz")
-        headers: dict[tuple[int, int, bool], Path] = {}
+        kinds: dict[tuple[int, int, bool], Path] = {}
+        lossy: list[str] = []
         for file in self.files:
-            headers.setdefault(_header(file), file)
-        _demand_one_kind(folder, headers)
-        height, width, grey = next(iter(headers))
+            height, width, grey, written = _header(file)
+            kinds.setdefault((height, width, grey), file)
+            lossy += [LOSSY[written]] if written in LOSSY else []
+        _demand_one_kind(folder, kinds)
         self.shape = (len(self.files), height, width, 1 if grey else 3)
-        lossy = sum(file.suffix.lower() in LOSSY for file in self.files)
         if lossy:
             self.notes = (
-                f"{lossy} of the {len(self.files)} images of {folder} are JPEG files: their compression moves the "
-                "numbers; compare PNG with PNG.",
+                f"{len(lossy)} of the {len(self.files)} images of {folder} are {' or '.join(sorted(set(lossy)))} "
+                "files: lossy compression moves the numbers; compare PNG with PNG.",
             )
 
     def batches(self, size: int) -> Iterator[Bytes]:
@@ -155,19 +159,19 @@ def open_images(place: Path) -> ImageSet:
     if place.suffix == ".npy":
         try:
             return ArrayImages(np.load(place, mmap_mode="r", allow_pickle=False), str(place))
-        except (OSError, ValueError, EOFError) as error:
+        except UNREADABLE as error:
             raise MissingInput(f"cannot read the images of {place}: {error}") from error
     raise MissingInput(f"{place} is no folder, .npz or .npy; give one that holds uint8 images [n, h, w, c]")
 
 
 def _member(path: Path, names: list[str]) -> str:
-    found = [name for name in names if name in {f"{key}.npy" for key in KEYS}]
-    if len(found) != 1:
-        held = ", ".join(name.removesuffix(".npy") for name in names) or "nothing"
-        raise MissingInput(
-            f"{path} holds {held}; its images are to be called {' or '.join(KEYS)}, uint8 [n, h, w, c]"
-        )
-    return found[0]
+    for key in KEYS:
+        if f"{key}.npy" in names:
+            return f"{key}.npy"
+    held = ", ".join(name.removesuffix(".npy") for name in names) or "nothing"
+    raise MissingInput(
+        f"{path} holds {held}; its images are to be called {' or '.join(KEYS)}, uint8 [n, h, w, c]"
+    )
 
 
 def _head(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -186,7 +190,7 @@ def _head(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> tuple[int, int, int, int]:
-    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
+    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 1:
         raise MissingInput(
             f"{name} holds {dtype} of shape {tuple(shape)}; images are uint8 in 0..255 of shape [n, h, w, c] with c "
             "1 or 3 and n at least 1"
@@ -195,9 +199,9 @@ def _checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> t
     return count, height, width, channels
 
 
-def _header(file: Path) -> tuple[int, int, bool]:
+def _header(file: Path) -> Header:
     try:
-        return tuple(read_header(file))  # type: ignore[return-value]
+        return read_header(file)
     except Unusable as error:
         raise MissingInput(f"{file} is no image ({error}); leave it out of the folder") from error
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import entr, rel_entr
 
+from ebm_tf.evaluation.published import Published
 from ebm_tf.evaluation.statistics import (
     FloatArray,
     Moments,
-    Published,
     block_length,
     check_finite,
     checked_features,
@@ -173,10 +173,11 @@ def inception_score_from_logits(
     split_of = splits_of_rows(len(matrix), splits, seed)
     summed, entropies = np.zeros((splits, matrix.shape[1])), np.zeros(splits)
     for rows, block in feature_blocks(matrix, "logits"):
-        belongs = (split_of[rows] == np.arange(splits)[:, None]).astype(np.float64)
         probabilities, entropy = softmax_and_entropy(block)
-        summed += belongs @ probabilities
-        entropies += belongs @ entropy
+        for split in range(splits):
+            own = split_of[rows] == split
+            summed[split] += probabilities[own].sum(axis=0)
+            entropies[split] += entropy[own].sum()
     sizes = np.bincount(split_of)
     scores = np.exp(entr(summed / sizes[:, None]).sum(axis=1) - entropies / sizes)
     return InceptionScore(float(scores.mean()), float(scores.std()))

@@ -7,10 +7,7 @@ set is unfinished. What is read is mapped, not loaded, so that memory does not g
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,14 +20,15 @@ import numpy.typing as npt
 from ebm_tf.datasets.image_sets import ImageSet
 from ebm_tf.errors import EBMError, MissingInput
 from ebm_tf.evaluation.extractors.base import FeatureExtractor, Identity
+from ebm_tf.evaluation.growing_features import GrowingFeatures, ImagesDigest, write_json
 from ebm_tf.evaluation.statistics import Moments
+from ebm_tf.files import UNREADABLE
 
 Report = Callable[[int, int], None]
 """Is told the images done and those in all."""
 
-CARD, BEGUN = "features.json", "begun.json"
+CARD = "features.json"
 FEATURES, LOGITS, MOMENTS = "features.npy", "logits.npy", "moments.npz"
-FLOAT = "<f4"
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class FeatureSet:
         features: float32 [n, d], mapped from the file.
         logits: float32 [n, classes], mapped; None of an extractor that does not classify.
         moments: mean and scatter of all n.
-        images_sha256: of the bytes of all images, in their order.
+        images_sha256: of the shape of an image, and the bytes of all images in their order (`ImagesDigest`).
     """
 
     identity: Identity
@@ -61,13 +59,18 @@ class FeatureSet:
         try:
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))
             identity = Identity(**card["extractor"])
-            features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
+            count = int(card["images"])
+            features = _mapped(folder / FEATURES, (count, identity.features))
             logits = None
             if identity.classes is not None:
-                logits = np.load(folder / LOGITS, mmap_mode="r", allow_pickle=False)
+                logits = _mapped(folder / LOGITS, (count, identity.classes))
             moments = Moments.load(folder / MOMENTS)
-            return cls(identity, features, logits, moments, card["images_sha256"])
-        except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+            if (moments.count, moments.dim) != features.shape:
+                raise ValueError(
+                    f"{MOMENTS} is of {moments.count} vectors of {moments.dim}, {FEATURES} holds {features.shape}"
+                )
+            return cls(identity, features, logits, moments, str(card["images_sha256"]))
+        except (*UNREADABLE, KeyError, TypeError) as error:
             raise MissingInput(f"no finished features in {folder}: {error}") from error
 
     def __len__(self) -> int:
@@ -88,6 +91,8 @@ def extract(
 ) -> FeatureSet:
     """Features of all images, in their order; goes on where an earlier call was cut off.
 
+    What an earlier call did with other images, or another extractor, is thrown away.
+
     Args:
         images: at least one, of a shape that the extractor takes.
         folder: made if it is not there; holds the set afterwards.
@@ -97,77 +102,49 @@ def extract(
         EBMError: a feature is not finite.
     """
     identity, count = extractor.identity, len(images)
-    begun = {"extractor": identity.as_json(), "images": count}
-    done = _take_up(folder, begun)
-    columns = {FEATURES: identity.features}
+    widths = {FEATURES: identity.features}
     if identity.classes is not None:
-        columns[LOGITS] = identity.classes
-    files = {name: GrowingArray(folder / name, (count, width)) for name, width in columns.items()}
-    done = min(done, *(file.rows() for file in files.values()))
-    for file in files.values():
-        file.cut(done)
-    report(done, count)
-    digest, seen = hashlib.sha256(), 0
+        widths[LOGITS] = identity.classes
+    begun = {"extractor": identity.as_json(), "images": count}
+    growing, digest, seen = GrowingFeatures(folder, widths, begun), ImagesDigest(images.shape[1:]), 0
+    if not growing.done:
+        report(0, count)
     for batch in images.batches(batch_size):
-        digest.update(np.ascontiguousarray(batch).tobytes())
-        seen += len(batch)
-        if seen <= done:
-            continue
-        new = batch[done - seen :]
-        found = extractor(new)
-        for file, part in zip(files.values(), (found.features, found.logits)):
-            assert part is not None  # an extractor that names its classes gives logits
-            file.append(_finite(part, identity.name, done))
-        done = seen
-        report(done, count)
-    _finish(folder, {**begun, "images_sha256": digest.hexdigest()})
+        old = min(len(batch), growing.done - seen)
+        seen += old
+        images_sha256 = digest.add(batch[:old])
+        if old and seen == growing.done:
+            if images_sha256 != growing.images_sha256:
+                growing.start_over()
+                return extract(extractor, images, folder, batch_size, report)
+            report(seen, count)
+        new = batch[old:]
+        if len(new):
+            growing.append(_rows(extractor, new, seen), digest.add(new))
+            seen += len(new)
+            report(seen, count)
+    _finish(folder, {**begun, "images_sha256": growing.images_sha256})
     return FeatureSet.open(folder)
 
 
-class GrowingArray:
-    """An .npy file of a known number of rows that is written bit by bit; NumPy opens none that lacks rows."""
-
-    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
-        self.path, self.shape = path, shape
-        self.row_bytes = shape[1] * np.dtype(FLOAT).itemsize
-        if not path.exists():
-            with path.open("wb") as file:
-                header = {"descr": FLOAT, "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-        with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            np.lib.format.read_array_header_1_0(file)
-            self.head_bytes = file.tell()
-
-    def rows(self) -> int:
-        """Whole rows that are there."""
-        return (self.path.stat().st_size - self.head_bytes) // self.row_bytes
-
-    def cut(self, rows: int) -> None:
-        """Forget what is beyond so many rows."""
-        os.truncate(self.path, self.head_bytes + rows * self.row_bytes)
-
-    def append(self, rows: npt.NDArray[np.float32]) -> None:
-        """Rows [n, d] at the end."""
-        if rows.shape[1:] != self.shape[1:]:
-            raise EBMError(
-                f"{self.path.name} takes rows of {self.shape[1]} numbers. Received: shape {rows.shape}"
-            )
-        with self.path.open("ab") as file:
-            file.write(np.ascontiguousarray(rows, FLOAT).tobytes())
+def _mapped(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Of a file; ValueError where it holds something else."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.shape != shape or array.dtype != np.float32:
+        raise ValueError(f"{path.name} holds {array.dtype} of shape {array.shape}, not float32 of {shape}")
+    return array
 
 
-def _take_up(folder: Path, begun: dict[str, Any]) -> int:
-    """The most images that can have been done before: none, if the folder is of other images or features."""
-    try:
-        if json.loads((folder / BEGUN).read_text(encoding="utf-8")) == begun:
-            return int(begun["images"])
-    except (OSError, ValueError):
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / BEGUN).write_text(json.dumps(begun), encoding="utf-8")
-    return int(begun["images"])
+def _rows(
+    extractor: FeatureExtractor, images: npt.NDArray[np.uint8], first: int
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What is appended of these images, of which the first has that number."""
+    found = extractor(images)
+    parts = {FEATURES: found.features}
+    if extractor.identity.classes is not None:
+        assert found.logits is not None  # an extractor that names its classes gives logits
+        parts[LOGITS] = found.logits
+    return {name: _finite(part, extractor.identity.name, first) for name, part in parts.items()}
 
 
 def _finite(part: npt.NDArray[np.float32], extractor: str, first: int) -> npt.NDArray[np.float32]:
@@ -183,6 +160,4 @@ def _finite(part: npt.NDArray[np.float32], extractor: str, first: int) -> npt.ND
 def _finish(folder: Path, card: dict[str, Any]) -> None:
     features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
     Moments.of(features).save(folder / MOMENTS)
-    unfinished = folder / f"{CARD}.unfinished"
-    unfinished.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    unfinished.rename(folder / CARD)
+    write_json(folder / CARD, card)

@@ -1,26 +1,19 @@
 """Whether samples are copies of training images: their nearest distances beside those of test images.
 
 Test images are as new to the training set as an image can be. A model that draws from the same law gives samples that
-lie about as near to training images as test images do; one that repeats training images gives nearer ones.
+lie about as near to training images as test images do; one that repeats training images gives nearer ones. Where test
+images are themselves copies of training images, they no longer are the measure of what is new.
 """
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
 
+from ebm_tf.evaluation.intervals import Interval, wilson
 from ebm_tf.evaluation.neighbours import Neighbours
-
-
-class Wilson(NamedTuple):
-    """Interval of a share, at a level of confidence; all in 0..1."""
-
-    low: float
-    high: float
-    level: float
 
 
 class Memorisation(NamedTuple):
@@ -32,8 +25,9 @@ class Memorisation(NamedTuple):
         ratio: sample_median / test_median; well below 1 where training images are repeated. None where test_median
             is 0.
         percentile: of the test images' distances, in 0..100. threshold: the distance there.
-        share: of the samples that are nearer than that; about percentile / 100 for a model without copies.
+        share: of the samples that are nearer than that, or copies; about percentile / 100 for a model without copies.
         interval: of the share, over other samples of the same model; the threshold is taken as it is.
+        copies, test_copies: share of the samples and of the test images at distance 0.
     """
 
     samples: int
@@ -46,7 +40,9 @@ class Memorisation(NamedTuple):
     percentile: float
     threshold: float
     share: float
-    interval: Wilson
+    interval: Interval
+    copies: float
+    test_copies: float
 
     @property
     def tests_below(self) -> float:
@@ -74,7 +70,7 @@ def memorisation(
     Args:
         samples, tests: finite, >= 0, in one unit; at least one each.
         percentile: of the test images' distances (linear between two of them), in 0..100. A sample counts as nearer
-            when it is strictly below.
+            when it is strictly below, or at distance 0: a copy is near even where the threshold is 0.
 
     Raises:
         ValueError: empty, other ranks, negative or not finite, percentile out of range.
@@ -84,7 +80,7 @@ def memorisation(
     if not 0 <= percentile <= 100:
         raise ValueError(f"percentile must be in 0..100. Received: {percentile}")
     threshold = float(np.percentile(tests, percentile))
-    nearer = int(np.count_nonzero(samples < threshold))
+    nearer = int(np.count_nonzero((samples < threshold) | (samples == 0)))
     sample_median, test_median = float(np.median(samples)), float(np.median(tests))
     return Memorisation(
         samples=len(samples),
@@ -98,29 +94,9 @@ def memorisation(
         threshold=threshold,
         share=nearer / len(samples),
         interval=wilson(nearer, len(samples)),
+        copies=float(np.mean(samples == 0)),
+        test_copies=float(np.mean(tests == 0)),
     )
-
-
-def wilson(successes: int, trials: int, level: float = 0.95) -> Wilson:
-    """The interval of Wilson (1927) for the share that `successes` of `trials` are an estimate of.
-
-    Those p for which successes / trials lies within z standard deviations sqrt(p (1 - p) / trials). It keeps its
-    level also for shares near 0, where the usual one has no width.
-
-    Raises:
-        ValueError: trials below 1, successes outside 0..trials, level outside 0..1.
-    """
-    if not 0 <= successes <= trials or trials < 1:
-        raise ValueError(f"successes must be in 0..trials, trials >= 1. Received: {successes} and {trials}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1. Received: {level}")
-    squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    total = trials + squared
-    middle = (successes + squared / 2) / total
-    half = np.sqrt(squared * (successes * (trials - successes) / trials + squared / 4)) / total
-    low = 0.0 if successes == 0 else float(middle - half)
-    high = 1.0 if successes == trials else float(middle + half)
-    return Wilson(low, high, level)
 
 
 def closest_pairs(found: Neighbours, count: int) -> list[Pair]:

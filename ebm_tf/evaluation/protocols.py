@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ebm_tf.nested import flat
 
@@ -42,13 +42,34 @@ def differences(
     ]
 
 
-def without_rows(protocol: Mapping[str, Any], rows: Collection[str]) -> dict[str, Any]:
-    """The protocol without what it says of some rows, wherever it tells a thing row by row."""
-    return {
-        key: without_rows(value, rows) if isinstance(value, Mapping) else value
-        for key, value in protocol.items()
-        if key not in rows
-    }
+def confidence_of(protocol: Mapping[str, Any]) -> Optional[float]:
+    """That of the intervals, between 0 and 1; None where the protocol does not tell it.
+
+    Args:
+        protocol: of one row.
+    """
+    intervals = protocol.get("intervals")
+    told = intervals.get("confidence") if isinstance(intervals, Mapping) else None
+    return float(told) if isinstance(told, (int, float)) and 0 < told < 1 else None
+
+
+def by_rows(each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The protocols of several rows as one, of which `of_row` gives each back.
+
+    Args:
+        each: by the name of the row, two at least. What is equal in all is told once; what is not, row by row.
+    """
+    whole: dict[str, Any] = {}
+    for key in dict.fromkeys(key for protocol in each.values() for key in protocol):
+        told = {row: protocol[key] for row, protocol in each.items() if key in protocol}
+        first = next(iter(told.values()))
+        if len(told) == len(each) and all(value == first for value in told.values()):
+            whole[key] = first
+        elif all(isinstance(value, Mapping) for value in told.values()) and len(told) == len(each):
+            whole[key] = by_rows(told)
+        else:
+            whole[key] = told
+    return whole
 
 
 def of_row(protocol: Mapping[str, Any], rows: Collection[str], row: str) -> dict[str, Any]:

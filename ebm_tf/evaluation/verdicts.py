@@ -19,7 +19,7 @@ LARGER = (
 """Metrics of which more is better."""
 TITLES = {
     "frechet_distance": "Frechet distance",
-    "frechet_distance_infinity": "Frechet distance without bias",
+    "frechet_distance_infinity": "Frechet distance at infinity",
     "kid": "KID",
 }
 """What a metric is called where its name with spaces will not do."""
@@ -47,8 +47,15 @@ def best(metric: str, values: Mapping[str, float]) -> Optional[str]:
     return winners[0] if len(winners) == 1 else None
 
 
-def apart(first: Optional[Interval], second: Optional[Interval]) -> Optional[bool]:
-    """Whether two intervals have no value in common; None where one is not known.
+def apart(
+    first: Optional[Interval], second: Optional[Interval], confidences: Sequence[Optional[float]]
+) -> Optional[bool]:
+    """Whether two intervals have no value in common; None where that says nothing.
+
+    Args:
+        first, second: None where it is not known.
+        confidences: of both, between 0 and 1; None where it is not told. Intervals are set against each other only
+            if they have one confidence: of two of 50% each, more lie apart.
 
     Raises:
         ValueError: an interval is not a low and a high end.
@@ -56,6 +63,26 @@ def apart(first: Optional[Interval], second: Optional[Interval]) -> Optional[boo
     for interval in (first, second):
         if interval is not None and (len(interval) != 2 or not interval[0] <= interval[1]):
             raise ValueError(f"an interval is a low and a high end. Received: {list(interval)}")
-    if first is None or second is None:
+    of_first, of_second = confidences
+    if first is None or second is None or of_first is None or of_first != of_second:
         return None
     return first[1] < second[0] or second[1] < first[0]
+
+
+def unlike(confidences: Sequence[Optional[float]]) -> Optional[str]:
+    """Why two intervals cannot be set against each other, in words; None where they can.
+
+    Args:
+        confidences: of both; None where it is not told.
+    """
+    of_first, of_second = confidences
+    if of_first is None or of_second is None:
+        return "the confidence of their intervals is not told"
+    if of_first != of_second:
+        return f"their intervals are of different confidence ({level(of_first)} and {level(of_second)})"
+    return None
+
+
+def level(confidence: float) -> str:
+    """A confidence as people say it: 95%, 99.9%."""
+    return f"{100 * confidence:g}%"

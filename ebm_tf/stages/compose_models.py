@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Optional
 
-import keras
 import numpy as np
 
 from ebm_tf import config, demands
 from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.composition import Flags, Images, ink_classes, rate_of, succeeds
-from ebm_tf.evaluation.extractors.classifier import extract, load_classifier
+from ebm_tf.evaluation.extractors.classifier import Classifier
 from ebm_tf.evaluation.extractors.digests import weights_sha256
 from ebm_tf.evaluation.levels import level_of
 from ebm_tf.figures import save_rows
@@ -63,9 +62,9 @@ class Row(NamedTuple):
 
 def run(context: Context) -> None:
     settings, own = context.section("compose"), Store(context.inputs["PrepareDataset"])
-    network, card = load_classifier(context.inputs["TrainFeatureExtractor"])
+    classifier = Classifier.open(context.inputs["TrainFeatureExtractor"])
     members = [
-        _member(context, number, wanted, own, network)
+        _member(context, number, wanted, own, classifier)
         for number, wanted in enumerate(settings.members, start=1)
     ]
     names = [member.name for member in members]
@@ -84,7 +83,7 @@ def run(context: Context) -> None:
         "operation": settings.operation,
         "members": names,
         "rows": [{"name": name, **measure(images, settings.operation, judges)} for name, images in judged],
-        "protocol": _protocol(context, members, composition.step_scale, card),
+        "protocol": _protocol(context, members, composition.step_scale, classifier),
     }
     context.write_json("metrics.json", metrics)
     (context.out / "summary.txt").write_text(summary(metrics), encoding="utf-8")
@@ -150,7 +149,9 @@ def _percent(rate: dict[str, float] | None) -> str:
     return f"{rate['rate']:.1%} ({rate['low']:.1%}-{rate['high']:.1%})"
 
 
-def _member(context: Context, number: int, wanted: config.Member, own: Store, network: keras.Model) -> Member:
+def _member(
+    context: Context, number: int, wanted: config.Member, own: Store, classifier: Classifier
+) -> Member:
     model = load_trained(context.inputs[f"member {number}"])
     store = Store(context.inputs[f"member {number} data"])
     demands.member_fits(number, wanted.label, model.classes, model.image_shape, own.manifest.shape)
@@ -162,17 +163,17 @@ def _member(context: Context, number: int, wanted: config.Member, own: Store, ne
         if label is None
         else f"{store.manifest.dataset} {store.manifest.classes[label]}"
     )
-    judge = None if label is None else _judge(label, store, own, network)
+    judge = None if label is None else _judge(label, store, own, classifier)
     return Member(name, shifted(energy, level), level, judge, weights_sha256(model))
 
 
-def _judge(label: int, store: Store, own: Store, network: keras.Model) -> Judge | None:
+def _judge(label: int, store: Store, own: Store, classifier: Classifier) -> Judge | None:
     manifest = store.manifest
     if manifest.dataset == INK:
         rule = ink_classes(store.images("train"), store.labels("train"), manifest.levels)
         return lambda images: np.asarray(rule(images) == label)
     if (manifest.dataset, manifest.classes) == (own.manifest.dataset, own.manifest.classes):
-        return lambda images: np.asarray(extract(network, images)[1].argmax(axis=1) == label)
+        return lambda images: np.asarray(classifier.predicted(images) == label)
     return None
 
 
@@ -222,7 +223,7 @@ def _chain(context: Context) -> dict[str, Any]:
 
 
 def _protocol(
-    context: Context, members: Sequence[Member], step_scale: float, card: dict[str, Any]
+    context: Context, members: Sequence[Member], step_scale: float, classifier: Classifier
 ) -> dict[str, Any]:
     settings, chain = context.section("compose"), _chain(context)
     numbers = range(1, len(members) + 1)
@@ -238,6 +239,10 @@ def _protocol(
         "levels": [member.level for member in members],
         "weights": {"which": "average (EMA)", "sha256": [member.weights_sha256 for member in members]},
         "datasets": [Store(context.inputs[f"member {number} data"]).manifest.dataset for number in numbers],
-        "extractor": {key: card[key] for key in ("name", "sha256", "test_accuracy")},
+        "extractor": {
+            "name": classifier.identity.name,
+            "sha256": classifier.identity.sha256,
+            "test_accuracy": classifier.test_accuracy,
+        },
         "interval": "Wilson, 95%",
     }

@@ -14,7 +14,10 @@ from ebm_tf.evaluation.extractors.base import FeatureExtractor
 from ebm_tf.evaluation.extractors.classifier import Classifier
 from ebm_tf.evaluation.extractors.sources import load_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet
-from ebm_tf.evaluation.judge import MEASURES, METRICS, Judgement, frechet, judge, protocol_of, warnings_of
+from ebm_tf.evaluation.judge import Judgement, judge, protocol_of
+from ebm_tf.evaluation.measures import MEASURES, METRICS, frechet
+from ebm_tf.evaluation.protocols import by_rows
+from ebm_tf.evaluation.rounding import NONE, rounded
 from ebm_tf.figures import save_bars
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.features import extract_all
@@ -69,12 +72,12 @@ def run(context: Context) -> None:
         },
         **_classes(rows),
         "protocol": {
-            **_protocol(reference, settings, rows),
+            **_protocol(reference, settings, rows, judged),
             "weights": samples["weights"],
             "chains": {name: kind["chain"] for name, kind in samples["kinds"].items() if "chain" in kind},
         },
         "extractor_test_accuracy": extractor.test_accuracy if isinstance(extractor, Classifier) else None,
-        "warnings": _warnings(rows, reference, extractor),
+        "warnings": _warnings(judged, rows, extractor),
     }
     context.write_json("metrics.json", metrics)
     names = Store(context.inputs["PrepareDataset"]).manifest.classes
@@ -128,30 +131,23 @@ def _classes(rows: dict[str, Row]) -> dict[str, Any]:
     }
 
 
-def _protocol(reference: FeatureSet, settings: Any, rows: dict[str, Row]) -> dict[str, Any]:
-    """Of all rows: what depends on a row's number of images is told row by row."""
+def _protocol(
+    reference: FeatureSet, settings: Any, rows: dict[str, Row], judged: dict[str, Judgement]
+) -> Any:
+    """Of all rows: what differs between them is told row by row."""
     names = {"reference": "train split"}
-    each = {name: protocol_of(row.features, reference, settings, names) for name, row in rows.items()}
-    whole = each["fresh"]
-    return {
-        **whole,
-        "images": {name: protocol["images"] for name, protocol in each.items()},
-        "kid": {
-            **whole["kid"],
-            "subset_size": {name: protocol["kid"]["subset_size"] for name, protocol in each.items()},
-        },
-        "manifold": {
-            **whole["manifold"],
-            "images": {name: protocol["manifold"]["images"] for name, protocol in each.items()},
-        },
+    each = {
+        name: protocol_of(row.features, reference, settings, names, judged[name].measured)
+        for name, row in rows.items()
     }
+    return {**by_rows(each), "images": {name: len(row.features) for name, row in rows.items()}}
 
 
-def _warnings(rows: dict[str, Row], reference: FeatureSet, extractor: FeatureExtractor) -> list[str]:
+def _warnings(judged: dict[str, Judgement], rows: dict[str, Row], extractor: FeatureExtractor) -> list[str]:
     """Those of the row with the fewest images, and what the extractor has to say."""
-    fewest = min(rows.values(), key=lambda row: len(row.features))
+    fewest = min(rows, key=lambda name: len(rows[name].features))
     notes = () if isinstance(extractor, Classifier) else extractor.notes  # its accuracy stands in the summary
-    return [*warnings_of(fewest.features, reference), *notes]
+    return [*judged[fewest].warnings, *notes]
 
 
 def summary(metrics: dict[str, Any]) -> str:
@@ -167,11 +163,11 @@ def _distances_table(metrics: dict[str, Any]) -> list[str]:
         f"{'KID':>16} {'images':>7}"
     ]
     for name, title in metrics["titles"].items():
-        kid = f"{metrics['kid'][name]:.2f} +- {metrics['kid_spread'][name]:.2f}"
+        kid = f"{rounded(metrics['kid'][name])} +- {rounded(metrics['kid_spread'][name])}"
         lines.append(
-            f"{title:30} {metrics['frechet_distance'][name]:9.2f} "
-            f"{_interval(metrics, name, 'frechet_distance'):>17} {equal[name]:9.2f} "
-            f"{_number(metrics['frechet_distance_infinity'][name]):>9} {kid:>16} {sizes[name]:7d}"
+            f"{title:30} {rounded(metrics['frechet_distance'][name]):>9} "
+            f"{_interval(metrics, name, 'frechet_distance'):>17} {rounded(equal[name]):>9} "
+            f"{rounded(metrics['frechet_distance_infinity'][name]):>9} {kid:>16} {sizes[name]:7d}"
         )
     return lines
 
@@ -182,8 +178,8 @@ def _shares_table(metrics: dict[str, Any]) -> list[str]:
     titles = ("precision", "recall", "density", "coverage", "IS", "classes", "class entropy")
     lines = [f"{'':30}" + "".join(f" {title:>{max(9, len(title))}}" for title in titles)]
     for name, title in metrics["titles"].items():
-        cells = [_number(metrics[column][name]) for column in columns]
-        cells.append(_number(metrics["class_entropy"].get(name), 3))
+        cells = [rounded(metrics[column][name]) for column in columns]
+        cells.append(rounded(metrics["class_entropy"].get(name), 3))
         lines.append(
             f"{title:30}" + "".join(f" {cell:>{max(9, len(head))}}" for cell, head in zip(cells, titles))
         )
@@ -224,8 +220,4 @@ def interval_title(metrics: dict[str, Any]) -> str:
 
 def _interval(metrics: dict[str, Any], row: str, metric: str) -> str:
     found = metrics["intervals"][row].get(metric)
-    return "-" if found is None else f"{found[0]:.2f} to {found[1]:.2f}"
-
-
-def _number(value: Optional[float], digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return NONE if found is None else f"{rounded(found[0])} to {rounded(found[1])}"

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ebm_tf.evaluation.rounding import rounded
 from ebm_tf.stages.context import Context
 
 PICTURES = {
@@ -34,6 +35,7 @@ def run(context: Context) -> None:
     environment = Environment(
         loader=PackageLoader("ebm_tf", "templates"), autoescape=True, undefined=StrictUndefined
     )
+    environment.filters["rounded"] = rounded
     records = {task: context.read_json(task, "params.json") for task in context.inputs}
     page = environment.get_template("report.html").render(
         fid=context.read_json("EvaluateFID", "metrics.json"),

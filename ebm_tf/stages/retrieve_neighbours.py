@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from ebm_tf.datasets.image_sets import ArrayImages
+from ebm_tf.datasets.image_sets import ArrayImages, NpzImages
 from ebm_tf.datasets.store import NO_LABEL, Store
 from ebm_tf.evaluation.extractors.sources import load_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet
@@ -43,8 +43,7 @@ class Space(NamedTuple):
 
 def run(context: Context) -> None:
     settings, store = context.section("neighbours"), Store(context.inputs["PrepareDataset"])
-    samples = np.load(context.inputs["GenerateSamples"] / "fresh.npz", allow_pickle=False)["images"]
-    samples = samples[: settings.count]
+    samples = next(NpzImages(context.inputs["GenerateSamples"] / "fresh.npz").batches(settings.count))
     space = (_pixels if settings.space == "pixels" else _features)(context, store, samples)
     k = min(settings.k, len(space.train))
     found, of_tests = _search(context, space, k)
@@ -134,16 +133,25 @@ def _as_metrics(compared: Memorisation) -> dict[str, Any]:
         "threshold": compared.threshold,
         "share_nearer_than_percentile_test": compared.share,
         "share_interval": compared.interval._asdict(),
+        "copies": compared.copies,
+        "test_copies": compared.test_copies,
     }
 
 
 def _warnings(compared: Memorisation) -> list[str]:
-    if compared.tests_below >= FEW_TESTS:
-        return []
-    return [
-        f"There are {compared.tests} test images, of which {compared.tests_below:.3g} lie below their percentile "
-        f"{compared.percentile:g}: too few for a sure threshold; raise neighbours.percentile, or hold out more images"
-    ]
+    found = []
+    if compared.tests_below < FEW_TESTS:
+        found.append(
+            f"There are {compared.tests} test images, of which {compared.tests_below:.3g} lie below their percentile "
+            f"{compared.percentile:g}: too few for a sure threshold; raise neighbours.percentile, or hold out more "
+            "images"
+        )
+    if compared.test_copies > 0:
+        found.append(
+            f"{100 * compared.test_copies:.3g}% of the test images are copies of training images: they lie nearer "
+            "than new images do, so that threshold and ratio tell too little; take duplicates out of the data"
+        )
+    return found
 
 
 def _draw_neighbours(

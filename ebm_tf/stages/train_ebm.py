@@ -14,8 +14,8 @@ import numpy as np
 from ebm_tf import devices
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import EBMError
-from ebm_tf.evaluation.distances import frechet_distance, inception_score_from_logits, kernel_distance
-from ebm_tf.evaluation.extractors.base import FeatureExtractor
+from ebm_tf.evaluation.distances import FrechetTo, inception_score_from_logits, kernel_distance
+from ebm_tf.evaluation.extractors.base import FeatureExtractor, Identity
 from ebm_tf.evaluation.extractors.sources import load_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.statistics import Moments
@@ -40,7 +40,7 @@ PANELS = {
 JUDGED = {  # of selection.png, where they are measured
     "Fréchet distance": "frechet_distance",
     "KID": "kid",
-    "Inception Score": "inception_score",
+    "Inception Score, one split": "inception_score",
 }
 EXTRACTED = 250  # images at a time
 KID_SUBSET = 1000  # images, at most
@@ -57,26 +57,32 @@ def run(context: Context) -> None:
         context.section("seed"),
         **{name: context.section(name) for name in sections},
     )
+    judge = _judge(context)
     loop = Loop(
         trainer,
         store.images("train"),
         store.labels("train"),
         context.section("health"),
         context.work,
-        _selection(context, trainer),
+        None if judge is None else Selection(trainer, judge, context.section("selection")),
     )
     loop.run(context.progress)
-    _write(context, trainer, loop)
+    _write(context, trainer, loop, () if judge is None else judge.warnings)
 
 
 class Judge:
     """Frechet distance and KID of samples to reference images; the Inception Score where the extractor classifies.
 
-    KID is the mean over disjoint pairs of subsets of at most `KID_SUBSET`: the first samples, and as many reference
-    images, which are drawn once by `seed`. Its cost is linear in `count`.
+    The Inception Score is that of all samples in one split; EvaluateFID's, the mean over
+    `evaluation.inception_score_splits`, is lower for as many. KID is the mean over disjoint pairs of subsets of at
+    most `KID_SUBSET`: the first samples, and as many reference images, which are drawn once by `seed`. Its cost is
+    linear in `count`.
 
     Args:
         reference: features of the reference images, of the same extractor. count: of the samples to be judged.
+
+    Attributes:
+        warnings: what a reader of the numbers has to know, a sentence each.
 
     Raises:
         EBMError: the reference was measured by another extractor.
@@ -89,7 +95,8 @@ class Judge:
                 f"the extractor is {extractor.identity.name} ({extractor.identity.sha256[:12]}); run "
                 "ReferenceStatistics again"
             )
-        self.extractor, self.moments = extractor, reference.moments
+        self.extractor, self.frechet = extractor, FrechetTo(reference.moments)
+        self.warnings = _warnings(extractor.identity, count)
         known = len(reference.features)
         self.subset = min(KID_SUBSET, count, known)
         drawn = min(count, known) // self.subset * self.subset
@@ -106,11 +113,16 @@ class Judge:
         """The metrics of uint8 images [n, H, W, C], n >= `count`."""
         parts = [self.extractor(images[row : row + EXTRACTED]) for row in range(0, len(images), EXTRACTED)]
         features = np.concatenate([part.features for part in parts])
-        values = [frechet_distance(self.moments, Moments.of(features)), self._kid(features)]
+        values = [self._frechet_distance(features), self._kid(features)]
         if self.extractor.identity.classes is not None:
             logits = np.concatenate([part.logits for part in parts if part.logits is not None])
             values.append(inception_score_from_logits(logits, splits=1).mean)
         return dict(zip(self.names, values))
+
+    def _frechet_distance(self, features: np.ndarray) -> float:
+        if len(features) < features.shape[1]:
+            return self.frechet.distance_of_few(features)
+        return self.frechet.distance(Moments.of(features))
 
     def _kid(self, features: np.ndarray) -> float:
         size = self.subset
@@ -122,18 +134,29 @@ class Judge:
         return float(np.mean(each))
 
 
-def _selection(context: Context, trainer: Trainer) -> Optional[Selection]:
+def _warnings(identity: Identity, count: int) -> tuple[str, ...]:
+    if count >= identity.features:
+        return ()
+    return (
+        f"selection.count is {count}, fewer than the {identity.features} features of {identity.name}: the Frechet "
+        "distances on the way are far too large, and say little but how they change; raise selection.count, or set "
+        "selection.metric=kid",
+    )
+
+
+def _judge(context: Context) -> Optional[Judge]:
     """None where nothing is judged on the way."""
     settings = context.section("selection")
     if not settings.every:
         return None
-    context.progress(0, trainer.training_settings.steps, "reading what samples will be judged by")
+    steps = context.section("training").steps
+    context.progress(0, steps, "reading what samples will be judged by")
     extractor = load_extractor(context.inputs["Extractor"])
     reference = FeatureSet.open(context.inputs["ReferenceStatistics"] / "train")
-    return Selection(trainer, Judge(extractor, reference, settings.count, settings.seed), settings)
+    return Judge(extractor, reference, settings.count, settings.seed)
 
 
-def _write(context: Context, trainer: Trainer, loop: Loop) -> None:
+def _write(context: Context, trainer: Trainer, loop: Loop, warnings: tuple[str, ...]) -> None:
     trainer.model.save_weights(context.out / "last.weights.h5")
     trainer.average.save_weights(context.out / "average.weights.h5")
     save_model_card(context.out, trainer.model_settings, trainer.image_shape, trainer.classes)
@@ -148,7 +171,7 @@ def _write(context: Context, trainer: Trainer, loop: Loop) -> None:
     history = read_csv(context.out / "history.csv")
     history["energy_difference"] = history["energy_real"] - history["energy_sample"]
     save_curves(history, PANELS, context.out / "curves.png")
-    judged = {} if loop.selection is None else _write_selection(context, loop.selection, history)
+    judged = {} if loop.selection is None else _write_selection(context, loop.selection, history, warnings)
     context.write_json(
         "metrics.json",
         {
@@ -162,7 +185,7 @@ def _write(context: Context, trainer: Trainer, loop: Loop) -> None:
 
 
 def _write_selection(
-    context: Context, selection: Selection, history: dict[str, np.ndarray]
+    context: Context, selection: Selection, history: dict[str, np.ndarray], warnings: tuple[str, ...]
 ) -> dict[str, dict]:
     """The best weights and the course of the run (S figure 1); returns what metrics.json says of them."""
     found, columns = selection.summary(), read_csv(context.out / "selection.csv")
@@ -172,4 +195,4 @@ def _write_selection(
     panels |= {title: (columns["step"], columns[name]) for title, name in JUDGED.items() if name in columns}
     words = f"least {found['metric'].replace('_', ' ')}"
     save_marked_curves(panels, found["best_step"], words, context.out / "selection.png")
-    return {"selection": found}
+    return {"selection": {**found, "warnings": list(warnings)}}

@@ -32,7 +32,7 @@ def test_grey_with_alpha(tmp_path):
     grey, alpha = (Image.fromarray(np.ascontiguousarray(pixels[..., i])) for i in (0, 1))
     Image.merge("LA", (grey, alpha)).save(tmp_path / "x.png")
     np.testing.assert_array_equal(read_image(tmp_path / "x.png", 1)[0, :, 0], [255, 90, 90, 255])
-    assert read_header(tmp_path / "x.png") == (3, 4, True)
+    assert read_header(tmp_path / "x.png") == (3, 4, True, "PNG")
 
 
 def test_a_palette_with_a_transparent_entry(tmp_path):
@@ -82,11 +82,25 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
     assert read_header(tmp_path / "x.png")[:2] == upright.shape
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "bmp", "gif", "webp", "ppm", "tif", "jp2"])
+FORMAT_OF = {
+    "jpg": "JPEG", "bmp": "BMP", "gif": "GIF", "webp": "WEBP", "ppm": "PPM", "tif": "TIFF", "jp2": "JPEG2000"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", FORMAT_OF)
 def test_common_formats_keep_a_flat_colour(tmp_path, suffix):
     Image.new("RGB", (16, 16), RED).save(tmp_path / f"x.{suffix}")
     assert np.abs(read_image(tmp_path / f"x.{suffix}", 3).astype(int) - RED).max() <= 4
-    assert read_header(tmp_path / f"x.{suffix}") == (16, 16, False)
+    assert read_header(tmp_path / f"x.{suffix}") == (16, 16, False, FORMAT_OF[suffix])
+
+
+def test_the_format_is_that_of_the_bytes_whatever_the_name(tmp_path):
+    Image.new("RGB", (16, 16), RED).save(tmp_path / "x.png", format="JPEG")
+    assert read_header(tmp_path / "x.png").format == "JPEG"
+    Image.new("RGB", (16, 16), RED).save(
+        tmp_path / "two.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (16, 16))]
+    )
+    assert read_header(tmp_path / "two.jpg").format == "MPO"
 
 
 def test_of_an_animation_the_first_picture_is_taken(tmp_path):

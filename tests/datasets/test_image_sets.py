@@ -63,13 +63,32 @@ def test_grey_files_have_one_channel(tmp_path):
     np.testing.assert_array_equal(np.concatenate(list(found.batches(4))), images)
 
 
-def test_jpeg_files_are_told_of(tmp_path):
+@pytest.mark.parametrize(
+    ("written", "told"), [("JPEG", "JPEG"), ("MPO", "JPEG"), ("WEBP", "WebP"), ("JPEG2000", "JPEG 2000")]
+)
+def test_files_of_lossy_formats_are_told_of_whatever_their_name(written, told, tmp_path):
     folder = write_folder(tmp_path / "images", colour_images(2))
     assert open_images(folder).notes == ()
-    Image.fromarray(colour_images(1)[0]).save(folder / "c.jpg")
+    first, second = map(Image.fromarray, colour_images(2))
+    more = {"save_all": True, "append_images": [second]} if written == "MPO" else {}
+    first.save(folder / "c.png", format=written, **more)
     (note,) = open_images(folder).notes
     assert note.startswith("1 of the 3 images of ")
-    assert "JPEG" in note
+    assert f"are {told} files: lossy" in note
+
+
+def test_png_files_are_not_lossy_whatever_their_name(tmp_path):
+    folder = write_folder(tmp_path / "images", colour_images(2))
+    Image.fromarray(colour_images(1)[0]).save(folder / "c.jpg", format="PNG")
+    assert open_images(folder).notes == ()
+
+
+def test_lossy_files_of_several_formats_are_told_of_together(tmp_path):
+    for written in ("JPEG", "WEBP"):
+        Image.fromarray(colour_images(1)[0]).save(tmp_path / written, format=written)
+    (note,) = open_images(tmp_path).notes
+    assert note.startswith("2 of the 2 images of ")
+    assert "are JPEG or WebP files" in note
 
 
 def refused(place):
@@ -126,6 +145,49 @@ def test_an_npz_without_images_names_what_it_holds(tmp_path):
     assert "holds mu, sigma; its images are to be called images or arr_0" in refused(
         write_npz(tmp_path / "some.npz", mu=np.zeros(2), sigma=np.eye(2))
     )
+
+
+def test_of_images_and_a_nameless_array_the_images_are_taken(tmp_path):
+    images = colour_images()
+    found = open_images(write_npz(tmp_path / "some.npz", arr_0=np.zeros(3), images=images))
+    np.testing.assert_array_equal(np.concatenate(list(found.batches(3))), images)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_with_a_damaged_byte_is_refused_or_gives_its_images(save, tmp_path):
+    """Wherever the byte is. What the archive says of itself beside sizes, names and checksums may well be damaged."""
+    images = np.tile(colour_images(), (3, 2, 2, 1))
+    whole = write_npz(tmp_path / "some.npz", save, images=images).read_bytes()
+    refusals = 0
+    for place in range(0, len(whole), 13):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            received = np.concatenate(list(open_images(tmp_path / "damaged.npz").batches(4)))
+        except MissingInput:
+            refusals += 1
+        else:
+            np.testing.assert_array_equal(received, images)
+    assert refusals > len(whole) / 13 * 0.9
+
+
+def test_a_compressed_npz_whose_stream_is_broken_is_refused(tmp_path):
+    path = write_npz(tmp_path / "some.npz", np.savez_compressed, images=colour_images())
+    damaged = bytearray(path.read_bytes())
+    damaged[200:260] = b"\xff" * 60
+    path.write_bytes(damaged)
+    assert "cannot read the images of" in refused(path)
+
+
+def test_an_encrypted_npz_is_refused(tmp_path):
+    """The first bit of the flags, in the entry and in the directory, says that it is."""
+    path = write_npz(tmp_path / "some.npz", images=colour_images())
+    whole = bytearray(path.read_bytes())
+    whole[6] |= 1
+    whole[whole.rindex(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(whole)
+    assert "encrypted, password required" in refused(path)
 
 
 def test_a_cut_off_npz_is_refused(tmp_path):

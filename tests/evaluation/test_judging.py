@@ -11,9 +11,10 @@ from ebm_tf.errors import ConfigError
 from ebm_tf.evaluation import distances
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
 from ebm_tf.evaluation.feature_set import extract
-from ebm_tf.evaluation.judge import METRICS, frechet, judge, protocol_of, warnings_of
+from ebm_tf.evaluation.judge import demand_possible, judge, protocol_of
 from ebm_tf.evaluation.manifold import manifold
-from ebm_tf.evaluation.statistics import Published
+from ebm_tf.evaluation.measures import METRICS, frechet
+from ebm_tf.evaluation.published import Published
 
 SETTINGS = Evaluation(bootstrap=30, kid_subsets=4, kid_subset_size=50, inception_score_splits=3)
 NAMES = {"samples": "some", "reference": "others"}
@@ -119,7 +120,7 @@ def test_too_few_images_for_a_metric(tmp_path, reference):
         judge(one, reference, SETTINGS, ("kid",))
     few = feature_set(tmp_path / "few", 12, 6)
     assert judge(few, reference, SETTINGS).omitted == {
-        "frechet_distance_infinity": "it needs 19 samples or more, with 4 features; there are 12"
+        "frechet_distance_infinity": "it needs 28 samples or more, with 4 features; there are 12"
     }
 
 
@@ -129,8 +130,9 @@ def test_fewer_images_than_features_have_an_exact_distance(tmp_path, reference):
     expected = distances.frechet_distance_from_features(x, y)
     assert frechet(few.features, reference) == pytest.approx(expected, rel=1e-10)
     assert frechet(few.features, Published.of(reference.moments)) == pytest.approx(expected, rel=1e-10)
-    (told,) = warnings_of(few, reference)
-    assert told.startswith("3 images are fewer than the 4 features: the Frechet distance is mostly bias")
+    told = judge(few, reference, SETTINGS).warnings
+    assert told[0] == "3 samples are fewer than the 4 features: the Frechet distance is mostly bias."
+    assert told[1].startswith("With 200 reference images the Frechet distance is biased upwards")
 
 
 def test_an_unknown_metric_is_named_with_the_nearest(samples, reference):
@@ -149,19 +151,41 @@ def test_features_of_two_extractors_are_not_compared(tmp_path, samples):
         judge(samples, unknown, SETTINGS)
 
 
-def test_statistics_of_an_unknown_extractor_are_warned_of(samples):
-    told = warnings_of(samples, Published(np.zeros(4), np.eye(4)))
+def test_both_sides_are_warned_of_where_a_distance_was_measured(samples, tmp_path):
+    few = feature_set(tmp_path / "few", 3, 9)
+    told = judge(samples, few, SETTINGS).warnings
     assert told == [
-        "With 150 images the Frechet distance is biased upwards; compare it only at as many images.",
+        "With 150 samples the Frechet distance is biased upwards; compare it only at as many images.",
+        "3 reference images are fewer than the 4 features: the Frechet distance is mostly bias.",
+    ]
+    assert judge(samples, few, SETTINGS, ("kid", "inception_score")).warnings == []
+
+
+def test_statistics_of_an_unknown_extractor_are_warned_of(samples):
+    told = judge(samples, Published(np.zeros(4), np.eye(4)), SETTINGS).warnings
+    assert told[1:] == [
+        "How many images mu and sigma are of is not told: the bias of the Frechet distance is not known.",
         "The file of mu and sigma does not tell which extractor made it: nothing shows that the two sides belong "
         "together.",
     ]
 
 
+def test_the_interval_of_kid_holds_the_noise_of_its_subsets(tmp_path):
+    """A mean over few small subsets is a noisy number, and says so."""
+    one, other = (feature_set(tmp_path / str(seed), 600, seed, shift=20) for seed in (10, 11))
+    truth = judge(one, other, SETTINGS.model_copy(update={"kid_subset_size": 600}), ("kid",)).values["kid"]
+    covered = 0
+    for seed in range(20):
+        few = SETTINGS.model_copy(update={"kid_subsets": 3, "kid_subset_size": 30, "seed": seed})
+        low, high = judge(one, other, few, ("kid",)).intervals["kid"]
+        covered += low <= truth <= high
+    assert covered >= 14, "without the noise of the subsets it would be some 4 of 20"
+
+
 def test_many_images_are_cut_to_as_many_as_asked_for(samples, reference):
     settings = SETTINGS.model_copy(update={"manifold_images": 80})
-    protocol = protocol_of(samples, reference, settings, NAMES)
-    assert protocol["manifold"] == {"neighbours": 5, "images": 80, "reference_images": 80}
+    protocol = protocol_of(samples, reference, settings, NAMES, METRICS)
+    assert protocol["manifold"] == {"neighbours": 5, "images": 80, "reference_images": 80, "seed": 0}
     found = judge(samples, reference, settings)
     whole = judge(samples, reference, SETTINGS)
     assert found.values["coverage"] != whole.values["coverage"]
@@ -169,14 +193,34 @@ def test_many_images_are_cut_to_as_many_as_asked_for(samples, reference):
 
 
 def test_the_protocol_tells_what_has_to_be_equal(samples, reference):
-    protocol = protocol_of(samples, reference, SETTINGS, NAMES)
+    protocol = protocol_of(samples, reference, SETTINGS, NAMES, METRICS)
     assert protocol["extractor"] == IDENTITY.as_json()
     assert protocol["images"] == 150
-    assert protocol["reference"] == {"images": 200, "as": "images", "sha256": reference.images_sha256}
+    assert protocol["reference"] == {"images": 200, "sha256": reference.images_sha256}
     assert protocol["names"] == NAMES
-    assert protocol["kid"] == {"subsets": 4, "subset_size": 50}
-    assert protocol_of(samples, Published(np.zeros(4), np.eye(4)), SETTINGS, NAMES)["reference"] == {
+    assert protocol["kid"] == {"subsets": 4, "subset_size": 50, "seed": 0}
+    assert protocol_of(samples, Published(np.zeros(4), np.eye(4)), SETTINGS, NAMES, METRICS)["reference"] == {
         "images": None,
-        "as": "mu and sigma",
         "sha256": hashlib.sha256(np.zeros(4).tobytes() + np.eye(4).tobytes()).hexdigest(),
     }
+
+
+def test_statistics_that_tell_their_images_are_the_same_reference(samples, reference):
+    published = Published.of(reference.moments, reference.identity, reference.images_sha256)
+    metrics = ("frechet_distance", "frechet_distance_infinity")
+    one, other = (protocol_of(samples, side, SETTINGS, NAMES, metrics) for side in (reference, published))
+    assert one == other
+
+
+def test_a_protocol_tells_only_of_what_was_measured(samples, reference):
+    told = protocol_of(samples, reference, SETTINGS, NAMES, ["frechet_distance"])
+    assert set(told) == {"extractor", "reference", "images", "names", "intervals"}
+
+
+def test_what_cannot_be_measured_is_known_before_any_feature(reference):
+    plain = Identity("plain", "1", "b" * 64, "none", 4)
+    demand_possible(("kid", "precision"), plain, reference)
+    with pytest.raises(ConfigError, match="inception_score cannot be measured: the extractor plain"):
+        demand_possible(("kid", "inception_score"), plain, reference)
+    with pytest.raises(ConfigError, match="recall cannot be measured: it needs the images of the reference"):
+        demand_possible(("recall",), plain, Published(np.zeros(4), np.eye(4)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, Optional
+
 import pytest
 
-from ebm_tf.evaluation.protocols import Difference, differences, fields, of_row, without_rows
+from ebm_tf.evaluation.protocols import Difference, by_rows, confidence_of, differences, fields, of_row
 
 ROWS = ("fresh", "buffer")
 PROTOCOL = {
@@ -59,14 +61,39 @@ def test_an_empty_part_is_not_told_row_by_row() -> None:
     assert of_row({"chains": {}, "images": {"fresh": 1}}, ROWS, "fresh") == {"chains": {}, "images": 1}
 
 
-def test_rows_are_left_out_wherever_they_stand() -> None:
-    left = without_rows(PROTOCOL, {"buffer"})
-    assert (left["images"], left["kid"]["subset_size"], left["chains"]) == ({"fresh": 50}, {"fresh": 50}, {})
-    assert without_rows(PROTOCOL, set()) == PROTOCOL
-
-
 @pytest.mark.parametrize("row", ROWS)
 def test_protocols_of_one_row_differ_where_the_whole_ones_do(row: str) -> None:
     other = {**PROTOCOL, "images": {"fresh": 50, "buffer": 41}}
     differ = differences(of_row(PROTOCOL, ROWS, row), of_row(other, ROWS, row))
     assert differ == ([Difference("images", 40, 41)] if row == "buffer" else [])
+
+
+@pytest.mark.parametrize(
+    ("intervals", "told"),
+    [
+        ({"draws": 9, "confidence": 0.9}, 0.9),
+        ({"draws": 9}, None),
+        ({"confidence": None}, None),
+        ({"confidence": 95}, None),
+        ({"confidence": True}, None),
+        ({"confidence": "0.9"}, None),
+        ([0.9], None),
+        (None, None),
+    ],
+)
+def test_the_confidence_of_intervals_is_a_share_or_not_told(intervals: Any, told: Optional[float]) -> None:
+    assert confidence_of({"intervals": intervals}) == told
+    assert confidence_of({}) is None
+
+
+def test_rows_are_put_together_and_taken_apart() -> None:
+    each = {
+        "fresh": {"images": 5, "kid": {"subsets": 2, "size": 5}, "seed": 0, "score": {"splits": 3}},
+        "buffer": {"images": 6, "kid": {"subsets": 2, "size": 6}, "seed": 0},
+    }
+    whole = by_rows(each)
+    assert whole["seed"] == 0
+    assert whole["kid"] == {"subsets": 2, "size": {"fresh": 5, "buffer": 6}}
+    assert whole["score"] == {"fresh": {"splits": 3}}
+    for row, protocol in each.items():
+        assert of_row(whole, list(each), row) == protocol

@@ -49,6 +49,7 @@ RECORD: dict[str, Any] = {
         "weights": "average (EMA)",
         "chains": {"fresh": {"steps": 85, "seed": 0}, "buffer": {"steps": 10, "seed": 0}},
         "kid": {"subsets": 100, "subset_size": {"fresh": 1000, "buffer": 900, "real_test": 500}},
+        "intervals": {"draws": 200, "confidence": 0.95},
         "seed": 0,
     },
     "warnings": [],
@@ -155,10 +156,11 @@ def test_a_setting_that_one_run_has_not_is_told(bench: Bench) -> None:
 def test_the_best_is_told_apart_by_intervals(two: Bench) -> None:
     (group,) = two.compare("short", "long").groups
     assert group.best == {"frechet_distance": "long", "kid": None, "precision": None}
-    assert group.metrics["frechet_distance"]["short"] == (9.5, (9.0, 10.0), None)
-    assert group.metrics["kid"]["long"] == (-0.52, None, 0.89)
+    assert group.metrics["frechet_distance"]["short"] == (9.5, (9.0, 10.0), 0.95, None)
+    assert group.metrics["kid"]["long"] == (-0.52, None, None, 0.89)
     assert group.verdicts[0] == (
-        "By Frechet distance long is best: 2.85 against 9.5 of short. Its interval lies apart from that of short."
+        "By Frechet distance long is best: 2.85 against 9.5 of short. Its 95% interval lies apart from that of "
+        "short."
     )
     assert group.verdicts[1] == "By KID none is best: short and long have -0.52."
 
@@ -167,18 +169,79 @@ def test_overlapping_intervals_are_said_not_to_be_told_apart(two: Bench) -> None
     two.judge("longer", 4000, changed("frechet_distance.fresh", 3.0))
     (group,) = two.compare("long", "short", "longer").groups
     assert group.verdicts[0] == (
-        "By Frechet distance long is best: 2.85 against 9.5 of short and 3 of longer. Its interval lies apart from "
-        "that of short. It cannot be told apart from longer: intervals overlap."
+        "By Frechet distance long is best: 2.85 against 9.5 of short and 3 of longer. Its 95% interval lies apart "
+        "from that of short. It cannot be told apart from longer: their 95% intervals overlap."
     )
 
 
-def test_without_intervals_chance_is_not_ruled_out(two: Bench) -> None:
-    old = changed("kid.fresh", 2.0)
+@pytest.mark.parametrize(
+    ("confidence", "why"),
+    [
+        (0.999, "their intervals are of different confidence (95% and 99.9%)"),
+        (None, "the confidence of their intervals is not told"),
+    ],
+)
+def test_intervals_of_unlike_confidence_are_not_set_against_each_other(
+    two: Bench, confidence: Any, why: str
+) -> None:
+    """They part nobody, as the numbers are measured alike; but that they lie apart then says nothing."""
+    other = changed("frechet_distance.fresh", 9.5)
+    other["intervals"] = {"fresh": {"frechet_distance": [9, 10]}}
+    other["protocol"]["intervals"] = {"draws": 200, "confidence": confidence}
+    two.judge("other", 5, other)
+    (group,) = two.compare("long", "other").groups
+    assert group.verdicts[0] == (
+        "By Frechet distance long is best: 2.85 against 9.5 of other. Nobody knows whether chance made it better "
+        f"than other: {why}."
+    )
+    assert group.metrics["frechet_distance"]["other"].confidence == confidence
+
+
+def test_without_intervals_chance_is_not_ruled_out_and_who_lacks_them_is_told(two: Bench) -> None:
+    old = changed("frechet_distance.fresh", 4.0)
+    old["kid"] = {"fresh": 2.0}
     del old["intervals"]
     two.judge("old", 5, old)
+    words = "Nobody knows whether chance made it better than"
+    (group,) = two.compare("long", "old", "short").groups
+    assert group.best["kid"] is None
+    assert group.verdicts[0].endswith(
+        f"{words} old: no interval is known of old. Its 95% interval lies apart from that of short."
+    )
     (group,) = two.compare("long", "old").groups
     assert group.best["kid"] == "long"
-    assert "Without both intervals nobody knows whether chance made it better than old." in group.verdicts[1]
+    assert group.verdicts[1].endswith(f"{words} old: no interval is known of long and old.")
+    (group,) = two.compare("old", "short").groups
+    assert group.verdicts[0].endswith(f"{words} short: no interval is known of old.")
+
+
+def test_where_nothing_differs_one_sentence_says_so(two: Bench) -> None:
+    two.judge("again", 5, copy.deepcopy(RECORD))
+    (group,) = two.compare("long", "again").groups
+    assert group.verdicts == (
+        "None is best: long and again have the same Frechet distance, KID and precision.",
+    )
+    assert group.best == {"frechet_distance": None, "kid": None, "precision": None}
+
+
+def test_a_spread_of_0_is_not_shown(two: Bench) -> None:
+    """A KID of one subset, which is the whole set, has that spread; it says nothing of chance."""
+    two.judge("whole", 5, changed("kid_spread.fresh", 0.0))
+    compared = two.compare("whole", "long")
+    assert "kid -0.52 -0.52 +- 0.89" in shown(compared)
+
+
+def test_only_models_that_were_trained_here_are_said_to_be_trained_once(two: Bench) -> None:
+    def said(*names: str, row: str = "fresh") -> list[str]:
+        return [note.split(":")[0] for note in two.compare(*names, row=row).notes if "trained" in note]
+
+    theirs, others = two.file("theirs.json", FILE), two.file("others.json", {**FILE, "kid": 2.0})
+    two.judge("lone", 5, changed("protocol.seed", 1))
+    assert said("short", "long") == said("short", "long", row="buffer") == ["Each run was trained once"]
+    assert said("long", theirs) == ["long was trained once"]
+    assert said("short", theirs, "long") == ["Each of short and long was trained once"]
+    assert said("short", "lone", "long") == ["Each of short and long was trained once"]
+    assert said(theirs, others) == said("long", "lone") == said("short", "long", row="real_test") == []
 
 
 def test_metrics_are_those_that_are_numbers_for_the_row(two: Bench) -> None:
@@ -187,7 +250,7 @@ def test_metrics_are_those_that_are_numbers_for_the_row(two: Bench) -> None:
     assert "class_entropy" not in fresh.best
     (buffer,) = two.compare("short", "long", row="buffer").groups
     assert list(buffer.metrics) == ["frechet_distance", "kid", "class_entropy"]
-    assert buffer.metrics["frechet_distance"]["long"] == (2.33, (2.0, 2.6), None)
+    assert buffer.metrics["frechet_distance"]["long"] == (2.33, (2.0, 2.6), 0.95, None)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +262,8 @@ def test_metrics_are_those_that_are_numbers_for_the_row(two: Bench) -> None:
         ("kid.subsets", 5, "kid.subsets is 5, not 100"),
         ("kid.subset_size.fresh", 5, "kid.subset_size is 5, not 1000"),
         ("seed", 1, "seed is 1, not 0"),
+        ("seed", None, "seed is not told, while group 1 has 0"),
+        ("dtype", "float32", "dtype is float32, which group 1 does not tell"),
     ],
 )
 def test_runs_that_were_measured_otherwise_stand_apart(
@@ -245,14 +310,14 @@ def test_a_file_of_numbers_stands_beside_a_run(two: Bench) -> None:
     (group,) = compared.groups
     assert list(group.metrics) == ["frechet_distance", "kid", "precision", "class_entropy"]
     assert group.best == {"frechet_distance": "long", "kid": "long"}
-    assert group.metrics["frechet_distance"]["theirs.json"] == (4.5, (4.0, 5.0), None)
+    assert group.metrics["frechet_distance"]["theirs.json"] == (4.5, (4.0, 5.0), 0.95, None)
     assert compared.settings == {}
     assert "theirs.json: a file of numbers, whose settings are not known." in compared.notes
 
 
 def test_the_metrics_of_a_task_are_read_as_a_file_too(two: Bench) -> None:
     (group,) = two.compare("long", two.file("metrics.json", RECORD), row="buffer").groups
-    assert group.metrics["frechet_distance"]["metrics.json"] == (2.33, (2.0, 2.6), None)
+    assert group.metrics["frechet_distance"]["metrics.json"] == (2.33, (2.0, 2.6), 0.95, None)
 
 
 def test_what_is_no_finite_number_is_no_metric(two: Bench) -> None:
@@ -271,9 +336,39 @@ def test_ways_to_name_a_run_lead_to_the_same_numbers(two: Bench) -> None:
         assert [cell.value for cell in group.metrics["kid"].values()] == [-0.52, 3.0]
 
 
-def test_one_artifact_under_two_names_is_told(two: Bench) -> None:
-    folder = two.root / "runs" / "long"
-    assert "long and runs/long are the same artifact." in two.compare("long", str(folder)).notes
+def test_one_artifact_or_file_under_two_names_is_refused(two: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, folder = two.file("a.json", FILE), two.root / "runs" / "long"
+    link(two.root, "also", Artifact(two.root, "EvaluateFID", folder.joinpath("EvaluateFID").resolve().name))
+    monkeypatch.chdir(two.root / "runs")
+    for pair in [
+        ("long", str(folder)),
+        ("long", "./long"),
+        ("./long", "long/EvaluateFID"),
+        ("long", "also"),
+        (file, "../a.json"),
+    ]:
+        with pytest.raises(ConfigError) as no:
+            two.compare("short", *pair)
+        one, other = pair
+        assert str(no.value).startswith(f"{one} and {other} are the same, {two.root.resolve()}/")
+        assert str(no.value).endswith("; name each run once")
+
+
+def test_an_experiment_and_a_folder_of_its_name_both_stay(
+    two: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (two.root / "short").symlink_to(two.root / "runs" / "long")
+    monkeypatch.chdir(two.root)
+    folder = str(Path.cwd() / "short")
+    compared = two.compare("short", "./short")
+    assert compared.runs == ("short", folder)
+    cells = compared.groups[0].metrics["frechet_distance"]
+    assert {label: cell.value for label, cell in cells.items()} == {"short": 9.5, folder: 2.85}
+
+
+def test_runs_of_one_label_are_refused(two: Bench) -> None:
+    with pytest.raises(ValueError, match=r"a label of its own. Received: \['long', 'long'\]"):
+        compare(load_runs(["long", "short"], two.root, "fresh")[:1] * 2)
 
 
 def test_settings_of_what_is_gone_are_told_as_unknown_and_differ_from_nothing(two: Bench) -> None:
@@ -298,6 +393,7 @@ def test_labels_are_as_short_as_they_can_be() -> None:
     assert labels(["one/runs/a", "two/runs/a", "a"]) == ["one/runs/a", "two/runs/a", "a"]
     assert labels(["/a/r", "/b/r"]) == ["a/r", "b/r"]
     assert labels(["/r", "r"]) == ["/r", "r"]
+    assert labels(["r", "./r", "x"]) == ["r", str(Path.cwd() / "r"), "x"]
 
 
 @pytest.mark.parametrize(
@@ -311,6 +407,23 @@ def test_labels_are_as_short_as_they_can_be() -> None:
         (["long", "list.json"], "list.json has no protocol"),
         (["long", "empty.json"], "empty.json has no numbers"),
         (["long", "upside-down.json"], r"the interval of kid is \[2, 1\]; it has to be \[low, high\]"),
+        (["long", "listed.json"], r"listed.json: intervals is \[1\]; it has to be \[low, high\] by metric"),
+        (
+            ["long", "row.json"],
+            r"row.json: intervals is 3; it has to be \[low, high\] by metric, or left out",
+        ),
+        (
+            ["long", "rows.json"],
+            r"rows.json: intervals is \[1\]; it has to be told by row, as the titles are: fresh, b",
+        ),
+        (
+            ["long", "flat.json"],
+            r"flat.json has no numbers of the row 'fresh'; with titles each metric has to be told",
+        ),
+        (
+            ["long", "untitled.json"],
+            r"untitled.json does not name its rows: titles is {}; it has to be a title for",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused(two: Bench, names: list[str], words: str) -> None:
@@ -319,10 +432,25 @@ def test_what_cannot_be_compared_is_refused(two: Bench, names: list[str], words:
     two.file("list.json", [1])
     two.file("empty.json", {"protocol": {}, "exit_code": 0})
     two.file("upside-down.json", {**FILE, "intervals": {"kid": [2, 1]}})
+    two.file("listed.json", {**FILE, "intervals": [1]})
+    two.file("row.json", {**RECORD, "intervals": {"fresh": 3}})
+    two.file("rows.json", {**RECORD, "intervals": [1]})
+    two.file("flat.json", {**FILE, "titles": {"fresh": 1}})
+    two.file("untitled.json", {**FILE, "titles": {}})
     places = {"other-data": str(two.data.path)}
     given = [places.get(name, str(two.root / name) if name.endswith(".json") else name) for name in names]
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=words) as no:
         two.compare(*given)
+    assert "\n" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    "record", [{**FILE, "titles": 3}, {**RECORD, "titles": dict.fromkeys(RECORD["titles"], 3)}]
+)
+def test_titles_are_no_metric(two: Bench, record: dict[str, Any]) -> None:
+    (group,) = two.compare("long", two.file("theirs.json", record)).groups
+    assert "theirs.json" in group.metrics["kid"]
+    assert "titles" not in group.metrics
 
 
 def test_a_row_that_a_run_has_not_is_refused_with_those_that_it_has(two: Bench) -> None:
@@ -344,8 +472,34 @@ def test_a_run_that_is_not_there_is_refused_with_the_nearest_names(two: Bench) -
 
 def test_a_run_that_was_not_judged_is_refused(two: Bench) -> None:
     link(two.root, "young", two.data)
-    with pytest.raises(MissingInput, match="young has no EvaluateFID yet: run it with --task EvaluateFID"):
-        two.compare("young", "long")
+    for name in ("young", str(two.root / "runs" / "young")):
+        with pytest.raises(
+            MissingInput, match="young has no EvaluateFID yet: run it with --task EvaluateFID"
+        ):
+            two.compare(name, "long")
+
+
+@pytest.mark.parametrize("folder", ["artifacts/EvaluateFID", "artifacts", "runs"])
+def test_a_folder_that_is_no_run_is_refused_with_what_is_taken(
+    two: Bench, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(two.root)
+    with pytest.raises(MissingInput) as no:
+        two.compare("long", folder)
+    assert str(no.value) == (
+        f"the folder '{folder}' is no run; compare takes runs/EXPERIMENT or one artifact, "
+        "artifacts/EvaluateFID/FINGERPRINT"
+    )
+
+
+@pytest.mark.parametrize("name", ["long/", "./long", "run/long"])
+def test_the_name_of_an_experiment_written_as_a_path_is_refused(two: Bench, name: str) -> None:
+    with pytest.raises(MissingInput) as no:
+        two.compare("long", name)
+    assert str(no.value) == (
+        f"no file or folder '{name}': a name with / is a path from here; the experiment in {two.root / 'runs'} is "
+        "named without, long"
+    )
 
 
 def test_a_run_whose_artifact_is_gone_or_damaged_is_refused(two: Bench) -> None:
@@ -377,6 +531,7 @@ def test_the_command_prints_tables_or_one_object(two: Bench) -> None:
     assert group["metrics"]["frechet_distance"]["long"] == {
         "value": 2.85,
         "interval": [2.5, 3.2],
+        "confidence": 0.95,
         "spread": None,
     }
     refused = call("--row", "none", "--json")

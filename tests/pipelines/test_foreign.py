@@ -1,6 +1,12 @@
 """evaluate and statistics: images from anywhere, judged in one command."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +14,10 @@ from PIL import Image
 
 import cli
 from ebm_tf.config_files import load_experiment
+from ebm_tf.errors import ConfigError
 from ebm_tf.evaluation import distances
 from ebm_tf.evaluation.protocols import differences
-from ebm_tf.evaluation.statistics import Published
+from ebm_tf.evaluation.published import Published
 from pipelines.foreign import Wanted, evaluate
 
 QUICK = ("evaluation.bootstrap=0", "evaluation.kid_subsets=3")
@@ -33,7 +40,7 @@ def write_png(folder, array):
 
 
 def wanted(samples, reference, root, **changes):
-    given = {"extractor": "pixels", "metrics": None, "split": "train", "settings": QUICK, **changes}
+    given = {"extractor": "pixels", "metrics": None, "split": None, "settings": QUICK, **changes}
     return Wanted(samples=samples, reference=reference, root=root, **given)
 
 
@@ -167,8 +174,13 @@ LINES = {
     "one image": (
         ("{one}", "{r}"), ("--metrics", "frechet_distance"), 2, "frechet_distance cannot be measured: it needs 2",
     ),
-    "a setting without effect": (("{s}", "{r}"), ("--set", "langevin.steps=3"), 2, "--set langevin.steps=3: nothing"),
+    "a setting without effect": (("{s}", "{r}"), ("--set", "langevin.steps=3"), 2, "langevin.steps has no effect"),
+    "a size for files": (("{s}", "{r}"), ("--set", "dataset.size=8"), 2, "dataset.size has no effect here"),
+    "a seed for pixels": (("{s}", "{r}"), ("--set", "extractor.seed=8"), 2, "extractor.seed has no effect here"),
+    "a split of files": (("{s}", "{r}"), ("--split", "test"), 2, "is no data set, and has no splits; leave it out"),
     "no graph": (("{s}", "{r}"), ("--extractor", "inception:nowhere.pb"), 4, "nowhere.pb"),
+    "a damaged reference": (("{s}", "{cut}"), (), 4, "cannot read the images of"),
+    "nothing to measure": (("{one}", "{r}"), (), 2, "nothing can be measured: it needs 2 images or more"),
     "NaN": (("{nan}", "{r}"), (), 4, "holds float64 of shape (3, 6, 6, 1); images are uint8"),
 }  # fmt: skip
 
@@ -181,6 +193,9 @@ def test_what_will_not_do_gets_one_line(case, tmp_path, run):
         "nan": np.full((3, 6, 6, 1), np.nan),
     }  # fmt: skip
     paths = {name: write_npz(tmp_path / f"{name}.npz", array) for name, array in files.items()}
+    paths["cut"] = str(tmp_path / "cut.npz")
+    whole = Path(paths["r"]).read_bytes()
+    Path(paths["cut"]).write_bytes(whole[: len(whole) // 2])
     samples, reference = (place.format(**paths) for place in places)
     exit_code, found, errors = run("evaluate", "--samples", samples, "--reference", reference, *options)
     assert exit_code == code, errors
@@ -203,6 +218,47 @@ def test_the_table_tells_metrics_intervals_and_what_was_measured(sides, tmp_path
         line.startswith(f"90 samples of {samples} against 110 images of {reference}") for line in lines
     )
     assert "no class_coverage: the extractor pixels does not classify images" in lines
+
+
+@pytest.mark.parametrize("metric", ["kidd", "inception_score"])
+def test_what_cannot_be_measured_is_refused_before_any_feature(metric, sides, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.foreign.extract", lambda *_: pytest.fail("features were measured"))
+    samples, reference = (write_npz(tmp_path / f"{name}.npz", side) for name, side in zip(("s", "r"), sides))
+    with pytest.raises(ConfigError, match=metric):
+        evaluate_quietly(wanted(samples, reference, tmp_path, metrics=("kid", metric)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(number, tmp_path):
+    """Sent while features are kept in a folder for temporary files."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    samples = write_npz(tmp_path / "s.npz", images(3000, shape=(32, 32, 3)))
+    command = [sys.executable, "cli.py", "evaluate", "--samples", samples, "--reference", samples, "--json"]
+    child = subprocess.Popen(
+        command, cwd=Path(cli.__file__).parent, env={**os.environ, "TMPDIR": str(scratch)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(scratch.glob("ebm-features-*/samples/*.npy")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(number)
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 128 + number
+    assert json.loads(out)["status"] == "interrupted"
+    assert not list(scratch.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_told_of_first(sides, tmp_path, run):
+    reference = write_npz(tmp_path / "r.npz", sides[1])
+    code, refused, _ = run(
+        "statistics", "--images", reference, "--out", str(tmp_path / "nowhere" / "stats.npz")
+    )
+    assert code == 4
+    assert (
+        refused["error"]
+        == f"there is no folder {tmp_path / 'nowhere'} for stats.npz; make it, or give another"
+    )
 
 
 def test_published_statistics_are_refused_as_images(tmp_path, run):

@@ -130,6 +130,17 @@ def test_without_selection_training_does_not_depend_on_how_samples_are_judged() 
     }
 
 
+def test_selection_may_have_an_extractor_of_its_own() -> None:
+    def identity(**settings: object) -> str:
+        return TrainEBM.of(Experiment(**settings), Path("/r")).fingerprint
+
+    own = {"every": 100, "extractor": "classifier"}
+    assert identity(selection=own) == identity(selection=own, extractor={"name": "pixels"})
+    assert identity(selection={"every": 100}) != identity(
+        selection={"every": 100}, extractor={"name": "pixels"}
+    )
+
+
 def test_weights_that_are_missing_are_told_of_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EBM_INCEPTION", raising=False)
     experiment = load_experiment("digits", ["extractor.name=inception"])

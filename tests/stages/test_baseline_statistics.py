@@ -1,9 +1,11 @@
 """The Gaussian of the baseline row has the mean and the covariance of the images it is fitted to."""
 
 import numpy as np
+import pytest
 
+from ebm_tf.grey_levels import to_uint8
 from ebm_tf.stages import baseline_statistics
-from ebm_tf.stages.baseline_statistics import gaussian_images
+from ebm_tf.stages.baseline_statistics import gaussian_images, uniform_images
 
 
 def grey_images(count, seed=0):
@@ -37,3 +39,24 @@ def test_of_many_images_some_are_drawn(monkeypatch):
     drawn = gaussian_images(grey_images(400), 20, 256, np.random.default_rng(2))
     assert drawn.shape == (20, 3, 3, 1)
     assert np.linalg.matrix_rank(drawn.reshape(20, 9) - drawn.mean()) == 9
+
+
+@pytest.mark.parametrize("block", [1, 7, 23, 1000])
+def test_blocks_change_no_number(block, monkeypatch):
+    """Numbers were published of images that were drawn and brought to grey levels all at once."""
+    monkeypatch.setattr(baseline_statistics, "BLOCK", block)
+    drawn = uniform_images((23, 3, 5, 1), 17, np.random.default_rng(3))
+    expected = to_uint8(np.random.default_rng(3).random((23, 3, 5, 1)), 17)
+    np.testing.assert_array_equal(drawn, expected)
+    assert drawn.dtype == np.uint8
+    assert len(np.unique(drawn)) == 17
+    floats = gaussian_images(grey_images(60), 23, 17, np.random.default_rng(3))
+    np.testing.assert_array_equal(baseline_statistics._on_levels(floats, 17), to_uint8(floats, 17))
+
+
+def test_what_is_drawn_after_the_noise_is_what_it_was():
+    """The Gaussian comes from the generator that has drawn the noise."""
+    ours, theirs = np.random.default_rng(4), np.random.default_rng(4)
+    uniform_images((2500, 2, 2, 1), 256, ours)
+    theirs.random((2500, 2, 2, 1))
+    assert ours.standard_normal() == theirs.standard_normal()

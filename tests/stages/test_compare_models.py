@@ -20,6 +20,7 @@ PROTOCOL = {
     "images": {"fresh": 50, "real_test": 20},
     "pixels": "uint8, quantised to the data set's levels",
     "kid": {"subsets": 100, "subset_size": {"fresh": 50, "real_test": 20}},
+    "intervals": {"draws": 200, "confidence": 0.95},
     "seed": 0,
 }
 
@@ -132,9 +133,31 @@ def test_the_models_are_told_apart_by_their_intervals(tmp_path, ebm, sngan, of_s
     metrics, summary = compare(tmp_path, ebm, sngan)
     assert metrics["told_apart"] == {"frechet_distance": told, "kid": None}
     assert metrics["models"]["ebm"]["intervals"] == {"frechet_distance": [7.0, 9.0]}
-    assert (
-        "12.00 less, 2.50 times smaller). Their intervals overlap: the two cannot be told apart" in summary
-    ) == (told is False)
+    overlap = (
+        "By Frechet distance the two cannot be told apart: the energy model has 8.00 against 20.00, and their 95% "
+        "intervals overlap."
+    )
+    assert (overlap in summary) == (told is False)
+    assert ("2.50 times smaller). Their 95% intervals lie apart." in summary) == (told is True)
+    assert "Nobody knows" not in summary
+
+
+@pytest.mark.parametrize(
+    ("confidence", "why"),
+    [
+        (0.9, "their intervals are of different confidence (95% and 90%)"),
+        (None, "the confidence of their intervals is not told"),
+    ],
+)
+@pytest.mark.parametrize("of_sngan", [[15.0, 25.0], [7.0, 25.0]], ids=["apart", "overlapping"])
+def test_intervals_of_unlike_confidence_tell_nothing(tmp_path, ebm, sngan, of_sngan, confidence, why):
+    ebm["intervals"] = {"fresh": {"frechet_distance": [7.0, 9.0]}}
+    sngan["intervals"] = {"fresh": {"frechet_distance": of_sngan}}
+    sngan["protocol"]["intervals"] = {"draws": 200, "confidence": confidence}
+    metrics, summary = compare(tmp_path, ebm, sngan)
+    assert metrics["told_apart"] == {"frechet_distance": None, "kid": None}
+    assert f"2.50 times smaller). Nobody knows whether by chance: {why}.\n" in summary
+    assert summary.count("Nobody knows") == 1  # KID has no interval in either
 
 
 def test_no_ratio_is_told_where_a_distance_is_not_positive(tmp_path, ebm, sngan):
@@ -147,13 +170,13 @@ def test_no_ratio_is_told_where_a_distance_is_not_positive(tmp_path, ebm, sngan)
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("extractor", "sha256"), "b" * 64, f"extractor.sha256 is '{'a' * 64}' for the energy model and 'bb"),
-        (("reference", "images"), 900, "reference.images is 1297 for the energy model and 900 for the SNGAN"),
-        (("images", "fresh"), 49, "images.fresh is 50 for the energy model and 49"),
-        (("images", "real_test"), 19, "images.real_test is 20 for the energy model and 19"),
-        (("pixels",), "float", "pixels is \"uint8, quantised to the data set's levels\" for the energy model and"),
-        (("kid", "subset_size", "fresh"), 10, "kid.subset_size.fresh is 50 for the energy model and 10"),
-        (("seed",), 1, "seed is 0 for the energy model and 1"),
+        (("extractor", "sha256"), "b" * 64, f"extractor.sha256 of fresh is '{'a' * 64}' for the energy"),
+        (("reference", "images"), 900, "reference.images of fresh is 1297 for the energy model and 900"),
+        (("images", "fresh"), 49, "images of fresh is 50 for the energy model and 49"),
+        (("images", "real_test"), 19, "images of real_test is 20 for the energy model and 19"),
+        (("pixels",), "float", "pixels of fresh is"),
+        (("kid", "subset_size", "fresh"), 10, "kid.subset_size of fresh is 50 for the energy model and 10"),
+        (("seed",), 1, "seed of fresh is 0 for the energy model and 1"),
     ],
 )  # fmt: skip
 def test_numbers_that_were_not_measured_alike_are_refused(tmp_path, ebm, sngan, path, value, words):
@@ -171,5 +194,5 @@ def test_numbers_that_were_not_measured_alike_are_refused(tmp_path, ebm, sngan, 
 
 def test_a_field_that_one_protocol_lacks_is_refused(tmp_path, ebm, sngan):
     del sngan["protocol"]["extractor"]["features"]
-    with pytest.raises(EBMError, match=r"extractor\.features is 64 for the energy model and None"):
+    with pytest.raises(EBMError, match=r"extractor\.features of fresh is 64 for the energy model and None"):
         compare(tmp_path, ebm, sngan)

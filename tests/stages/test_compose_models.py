@@ -10,12 +10,7 @@ import pytest
 
 from ebm_tf.config import Compose, Compute, Langevin, Model, Sampling
 from ebm_tf.errors import ConfigError
-from ebm_tf.evaluation.extractors.classifier import (
-    classifier_network,
-    extract,
-    load_classifier,
-    save_classifier,
-)
+from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network, save_classifier
 from ebm_tf.models.energy import build_energy_model, save_model_card
 from ebm_tf.stages import compose_models
 from ebm_tf.stages.context import Context
@@ -133,7 +128,8 @@ def test_rates_are_those_of_the_classifier_on_the_samples(made, tmp_path, operat
     samples, metrics, summary = run(made, tmp_path, [ONE, TWO], operation=operation)
     assert samples.dtype == np.uint8
     assert samples.shape == (24, *SHAPE)
-    told = extract(load_classifier(made["classifier"])[0], samples)[1].argmax(axis=1)
+    classifier = Classifier.open(made["classifier"])
+    told = classifier(samples).logits.argmax(axis=1)
     first, second = told == 1, told == 2
     row = metrics["rows"][0]
     asked = {"and": first & second, "or": first | second, "not": first & ~second}[operation]
@@ -146,6 +142,11 @@ def test_rates_are_those_of_the_classifier_on_the_samples(made, tmp_path, operat
         "real test images",
     ]
     assert f"{asked.mean():.1%} (" in summary
+    assert metrics["protocol"]["extractor"] == {
+        "name": "classifier",
+        "sha256": classifier.identity.sha256,
+        "test_accuracy": 0.5,
+    }
     assert (tmp_path / "samples.png").stat().st_size > 1000
 
 

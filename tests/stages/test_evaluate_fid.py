@@ -8,12 +8,7 @@ import pytest
 
 from ebm_tf.config import Compute, Evaluation
 from ebm_tf.config import Extractor as ExtractorSettings
-from ebm_tf.evaluation.extractors.classifier import (
-    classifier_network,
-    extract,
-    load_classifier,
-    save_classifier,
-)
+from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network, save_classifier
 from ebm_tf.stages import baseline_statistics, evaluate_fid, import_feature_extractor, reference_statistics
 from ebm_tf.stages.context import Context
 from tests.stores import write_store
@@ -100,8 +95,7 @@ def test_one_kind_of_samples_stands_beside_the_rows_of_context(bench):
 def test_of_samples_drawn_by_class_the_agreement_is_told(bench):
     bench.classifier()
     images = bench.images["train"]
-    network, _ = load_classifier(bench.inputs["Extractor"])
-    labels = extract(network, images)[1].argmax(axis=1)
+    labels = Classifier.open(bench.inputs["Extractor"])(images).logits.argmax(axis=1)
     labels[:20] = 1 - labels[:20]
     metrics, summary = bench.measure(images, labels=labels)
     assert metrics["label_agreement"] == {"fresh": 0.75}

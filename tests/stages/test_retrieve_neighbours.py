@@ -82,6 +82,9 @@ def test_distances_of_samples_and_test_images_are_told(context):
     assert metrics["share_nearer_than_median_test"] == np.mean(of_samples < np.median(of_tests))
     interval = metrics["share_interval"]
     assert interval["low"] < metrics["share_nearer_than_percentile_test"] < interval["high"]
+    assert (metrics["copies"], metrics["test_copies"]) == (1 / SAMPLES, 0), (
+        "the mirror image is none without flips"
+    )
     assert (metrics["space"], metrics["unit"]) == ("pixels", "L2 over pixels of 0..1")
     assert metrics["warnings"] == []
 
@@ -152,6 +155,18 @@ def test_few_test_images_are_told(context):
     assert warning.startswith("There are 60 test images, of which 3 lie below their percentile 5: too few")
 
 
+def test_test_images_that_are_copies_are_told(context):
+    store = context.inputs["PrepareDataset"]
+    train, tests, _ = images_of(context)
+    tests[:15] = train[20:35]
+    np.save(store / "test.npy", tests)
+    metrics = run(context, percentile=20, flips=True)
+    assert (metrics["copies"], metrics["test_copies"], metrics["threshold"]) == (2 / SAMPLES, 0.25, 0)
+    assert metrics["share_nearer_than_percentile_test"] == 2 / SAMPLES
+    (warning,) = metrics["warnings"]
+    assert warning.startswith("25% of the test images are copies of training images: ")
+
+
 def test_images_without_labels_are_captioned_by_number_alone(context, monkeypatch):
     drawn = []
     monkeypatch.setattr(retrieve_neighbours, "save_neighbours", lambda *given: drawn.append(given))
@@ -194,3 +209,24 @@ def test_without_features_of_the_training_images_it_says_what_is_missing(context
     shutil.rmtree(context.inputs["ReferenceStatistics"] / "train")
     with pytest.raises(MissingInput, match=r"no finished features in .*train"):
         run(context, space="features")
+
+
+def test_of_many_samples_the_first_are_read_and_no_more(context, monkeypatch):
+    """The rest of the archive is damaged: nobody notices."""
+    few = run(context, count=9)
+    assert few["samples"] == 9
+    samples = np.concatenate([images_of(context)[2][:9], np.zeros((100_000, 8, 8, 3), np.uint8)])
+    path = context.inputs["GenerateSamples"] / "fresh.npz"
+    np.savez(path, images=samples)
+    with path.open("r+b") as file:
+        file.seek(10_000_000)
+        file.write(b"damage")
+    assert run(context, count=9) == few
+    with pytest.raises(MissingInput, match=r"cannot read the images of .*fresh\.npz"):
+        run(context, count=100_009)
+
+
+def test_samples_that_are_not_there_are_missing(context):
+    (context.inputs["GenerateSamples"] / "fresh.npz").unlink()
+    with pytest.raises(MissingInput, match=r"cannot read the images of .*fresh\.npz"):
+        run(context)

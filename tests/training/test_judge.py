@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ebm_tf.config import Compute
 from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.distances import frechet_distance_from_features, kernel_distance
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.figures import save_marked_curves
+from ebm_tf.stages import train_ebm
+from ebm_tf.stages.context import Context
 from ebm_tf.stages.train_ebm import Judge
 from tests.test_figures import read
 
@@ -56,6 +61,39 @@ def test_the_distances_are_those_of_evaluation():
     expected = frechet_distance_from_features(features_of(real), features_of(samples))
     assert values["frechet_distance"] == pytest.approx(expected, rel=1e-9)
     assert values["kid"] == pytest.approx(kernel_distance(features_of(samples), features_of(real)).mean)
+
+
+def test_of_fewer_samples_than_features_the_distance_is_accurate():
+    """Their covariance is singular: the root of an eigenvalue of 1e-16 would be an error of 1e-8."""
+    real = images_of(700, 0)
+    judge = Judge(Quarters(), reference_of(real), 3, seed=0)
+    for seed in range(1, 11):
+        samples = images_of(3, seed)
+        expected = frechet_distance_from_features(features_of(real), features_of(samples))
+        assert judge(samples)["frechet_distance"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [3, 4, 700])
+def test_fewer_samples_than_features_are_told_of(count):
+    warnings = Judge(Quarters(), reference_of(images_of(700, 0)), count, seed=0).warnings
+    assert len(warnings) == (count < 4)
+    for warning in warnings:
+        assert warning.startswith("selection.count is 3, fewer than the 4 features of quarters: the Frechet")
+        assert warning.endswith("raise selection.count, or set selection.metric=kid")
+
+
+def test_the_warnings_and_the_one_split_are_told_beside_the_curves(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(train_ebm, "save_marked_curves", lambda panels, *rest: drawn.append(panels))
+    (tmp_path / "selection.csv").write_text("step,frechet_distance,kid,inception_score\n9,4.0,0.5,1.5\n")
+    summary = {"metric": "kid", "evaluations": 1, "last": 0.5, "best": None, "best_step": None}
+    context = Context("TrainEBM", "", {}, Compute(), {}, tmp_path, tmp_path, io.StringIO())
+    history = {"step": np.arange(3.0), "energy_difference": np.zeros(3)}
+    selection = SimpleNamespace(summary=lambda: summary)
+    told = train_ebm._write_selection(context, selection, history, ("too few",))
+    assert told == {"selection": {**summary, "warnings": ["too few"]}}
+    assert list(drawn[0]) == ["Energy difference", "Fréchet distance", "KID", "Inception Score, one split"]
+    np.testing.assert_array_equal(drawn[0]["Inception Score, one split"], ([9], [1.5]))
 
 
 def test_images_of_all_classes_alike_score_their_number():

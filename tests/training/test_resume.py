@@ -212,7 +212,7 @@ def test_evaluations_leave_the_run_as_it_is_and_their_own_record(tmp_path, store
     metrics = json.loads((run.out / "metrics.json").read_text())
     assert metrics["selection"] == {
         "metric": "frechet_distance", "evaluations": 7, "last": judged["frechet_distance"][-1],
-        "best": judged["frechet_distance"][best], "best_step": judged["step"][best],
+        "best": judged["frechet_distance"][best], "best_step": judged["step"][best], "warnings": [],
     }  # fmt: skip
     assert metrics["traces"] == 1
     assert (run.out / "selection.png").is_file()

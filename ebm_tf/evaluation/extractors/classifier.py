@@ -19,13 +19,13 @@ import tensorflow as tf
 from ebm_tf.config import Extractor
 from ebm_tf.errors import MissingInput
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
+from ebm_tf.evaluation.extractors.classifier_files import CARD_FILE, WEIGHTS_FILE
 from ebm_tf.evaluation.extractors.digests import weights_sha256
 from ebm_tf.evaluation.extractors.images import checked_images
 
 FEATURES = 64
 INPUT_NOISE = 0.1  # standard deviation, pixels of 0..1, in training only
-WEIGHTS_FILE = "classifier.weights.h5"
-CARD_FILE = "classifier.json"
+PREDICTED = 256  # images at a time
 
 
 class Classifier(FeatureExtractor):
@@ -59,6 +59,10 @@ class Classifier(FeatureExtractor):
         images = checked_images(images, self.image_shape)
         features, logits = self.network(tf.constant(images), training=False)
         return Extracted(features.numpy(), logits.numpy())
+
+    def predicted(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """The class that each of uint8 images [n, H, W, C] is taken for, int64 [n], n >= 1; a batch at a time."""
+        return _predicted(self.network, images)
 
     def save(self, folder: Path) -> dict[str, Any]:
         save_classifier(self.network, self.classes, self.test_accuracy, folder)
@@ -121,8 +125,7 @@ def train_classifier(
     )
     pairs = _shuffled(images, labels, settings.batch_size, seed)
     network.fit(pairs, epochs=settings.epochs, verbose=0, callbacks=[tell])
-    _, probabilities = extract(network, np.asarray(test[0]))
-    return network, float(np.mean(probabilities.argmax(axis=1) == test[1]))
+    return network, float(np.mean(_predicted(network, np.asarray(test[0])) == test[1]))
 
 
 def _shuffled(images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:
@@ -139,16 +142,12 @@ def _shuffled(images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int
     return tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).batch(batch_size).map(batch)
 
 
-def extract(network: keras.Model, images: np.ndarray, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """Features [n, 64] float64 and class probabilities [n, classes] float64 of uint8 images, all of them."""
+def _predicted(network: keras.Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     parts = [
-        network(tf.constant(images[i : i + batch_size]), training=False)
-        for i in range(0, len(images), batch_size)
+        network(tf.constant(images[row : row + PREDICTED]), training=False)[1].numpy().argmax(axis=1)
+        for row in range(0, len(images), PREDICTED)
     ]
-    features = np.concatenate([part[0].numpy() for part in parts]).astype(np.float64)
-    logits = np.concatenate([part[1].numpy() for part in parts]).astype(np.float64)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return features, odds / odds.sum(axis=1, keepdims=True)
+    return np.concatenate(parts).astype(np.int64)
 
 
 def save_classifier(network: keras.Model, classes: int, accuracy: float, folder: Path) -> None:

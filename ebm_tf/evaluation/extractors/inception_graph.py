@@ -54,7 +54,7 @@ def find_graph(path: Optional[Path]) -> Path:
         named = os.environ.get(VARIABLE)
         if not named:
             raise MissingInput(f"the inception network is not given; {HOW_TO_GET}")
-        path = Path(named)
+        path = Path(named).expanduser()
     if not path.is_file():
         raise MissingInput(f"the inception network is not there: no file {path}; {HOW_TO_GET}")
     return path

@@ -63,7 +63,11 @@ class SavedModelExtractor(FeatureExtractor):
     def __call__(self, images: npt.NDArray[np.uint8]) -> Extracted:
         images = checked_images(images, self.image_shape)
         pixels = images if self._input.dtype == tf.uint8 else images.astype(np.float32) / np.float32(255)
-        outputs = self._function(**{self._input.name: tf.constant(pixels)})
+        try:
+            outputs = self._function(**{self._input.name: tf.constant(pixels)})
+        except tf.errors.OpError as error:
+            first = str(error.message).splitlines()[0]
+            raise EBMError(f"{self._where} fails on images of {_by(self.image_shape)}: {first}") from error
         logits = outputs.get(LOGITS)
         return Extracted(
             self._matrix(outputs[self._output], len(images)),
@@ -109,19 +113,18 @@ class SavedModelExtractor(FeatureExtractor):
         """What it says of two black images: that shows what the signature leaves open."""
         try:
             return self(np.zeros((2, *self.image_shape), np.uint8))
-        except tf.errors.OpError as error:
-            first = str(error.message).splitlines()[0]
-            raise ConfigError(f"{self._where} fails on images of {_by(self.image_shape)}: {first}") from error
         except EBMError as error:
-            raise MissingInput(str(error)) from error
+            raise ConfigError(str(error)) from error
 
     def _matrix(self, output: tf.Tensor, count: int) -> npt.NDArray[np.float32]:
-        if output.shape.rank != 2 or output.shape[0] != count or not output.dtype.is_floating:
+        shaped = output.shape.rank == 2 and output.shape[0] == count and output.shape[1] > 0
+        if not shaped or not output.dtype.is_floating:
             raise EBMError(
-                f"{self._where} must give real numbers [n, d]; of {count} images it gives {output.dtype.name} of "
-                f"shape {output.shape}"
+                f"{self._where} must give real numbers [n, d], d >= 1; of {count} images it gives "
+                f"{output.dtype.name} of shape {output.shape}"
             )
-        return np.asarray(output.numpy(), np.float32)
+        with np.errstate(over="ignore"):  # infinities are told of where features are kept
+            return np.asarray(output.numpy(), np.float32)
 
 
 def _loaded(folder: Path) -> tuple[Any, str]:

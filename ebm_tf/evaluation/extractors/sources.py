@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Optional
 
 from ebm_tf.errors import ConfigError, MissingInput
 from ebm_tf.evaluation.extractors.base import FeatureExtractor, Identity, ImageShape
+from ebm_tf.evaluation.extractors.classifier_files import CARD_FILE, demand_classifier
 from ebm_tf.evaluation.extractors.images import COLOUR, GREY
 from ebm_tf.evaluation.extractors.inception_graph import find_graph, read_graph
 from ebm_tf.evaluation.extractors.keras_weights import demand_weights
 
 CARD = "extractor.json"
-CLASSIFIER_CARD, CLASSIFIER_WEIGHTS = "classifier.json", "classifier.weights.h5"
 
 
 class Source(NamedTuple):
@@ -107,7 +107,7 @@ def load_extractor(folder: Path) -> FeatureExtractor:
     Raises:
         MissingInput: the folder holds none, or another than its card says.
     """
-    if not (folder / CARD).is_file() and (folder / CLASSIFIER_CARD).is_file():
+    if not (folder / CARD).is_file() and (folder / CARD_FILE).is_file():
         return open_extractor("classifier", folder, None)
     identity, image_shape, notes, opened_by = _card(folder / CARD)
     path = opened_by.get("path")
@@ -163,17 +163,6 @@ def _demand_shape(extractor: FeatureExtractor, image_shape: ImageShape) -> None:
         )
 
 
-def _demand_classifier(folder: Optional[Path]) -> None:
-    if folder is None:
-        raise MissingInput(
-            "the extractor classifier is not given; give the folder of a trained one, as "
-            "TrainFeatureExtractor writes it"
-        )
-    for name in (CLASSIFIER_CARD, CLASSIFIER_WEIGHTS):
-        if not (folder / name).is_file():
-            raise MissingInput(f"no feature extractor in {folder}: {name} is missing")
-
-
 def _demand_graph(path: Optional[Path]) -> None:
     read_graph(find_graph(path))
 
@@ -226,7 +215,7 @@ def _open_saved_model(folder: Path, image_shape: ImageShape, seed: int) -> Featu
 
 
 SOURCES = {
-    "classifier": Source(_demand_classifier, _open_classifier),
+    "classifier": Source(demand_classifier, _open_classifier),
     "inception": Source(_demand_graph, _open_inception),
     "keras-inception": Source(demand_weights, _open_keras_inception),
     "pixels": Source(None, _open_pixels, shaped=True),

@@ -14,17 +14,16 @@ from ebm_tf.config import Dataset, Extractor
 from ebm_tf.datasets.registry import source
 from ebm_tf.errors import MissingInput
 from ebm_tf.evaluation.extractors.classifier import (
-    CARD_FILE,
     FEATURES,
-    WEIGHTS_FILE,
+    PREDICTED,
     Classifier,
     _shuffled,
     classifier_network,
-    extract,
     load_classifier,
     save_classifier,
     train_classifier,
 )
+from ebm_tf.evaluation.extractors.classifier_files import CARD_FILE, WEIGHTS_FILE
 from ebm_tf.evaluation.extractors.digests import weights_sha256
 
 
@@ -62,7 +61,7 @@ def test_it_learns_digits(trained, digits):
     network, accuracy, _ = trained
     assert accuracy >= 0.97
     test, labels = digits["test"]
-    right = extract(network, test)[1].argmax(axis=1) == labels
+    right = Classifier(network, 10, accuracy)(test).logits.argmax(axis=1) == labels
     assert accuracy == right.mean()
 
 
@@ -112,41 +111,40 @@ def test_the_first_weights_follow_from_the_seed():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes_of_what_is_extracted(channels):
     network = classifier_network((8, 8, channels), 7)
-    features, probabilities = extract(network, images(5, channels=channels))
+    features, logits = Classifier(network, 7, 0.5)(images(5, channels=channels))
     assert features.shape == (5, FEATURES) == (5, 64)
-    assert probabilities.shape == (5, 7)
-    assert features.dtype == probabilities.dtype == np.float64
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    assert logits.shape == (5, 7)
+    assert features.dtype == logits.dtype == np.float32
 
 
-def test_probabilities_are_the_softmax_of_the_logits(trained):
-    shown = images(4)
-    logits = trained[0](shown, training=False)[1].numpy().astype(np.float64)
-    odds = np.exp(logits)
-    np.testing.assert_allclose(
-        extract(trained[0], shown)[1], odds / odds.sum(axis=1, keepdims=True), rtol=1e-6
-    )
+def test_classes_are_those_of_the_largest_logits_in_batches_as_in_one(trained):
+    classifier, shown = Classifier(trained[0], 10, trained[1]), images(2 * PREDICTED + 1)
+    predicted = classifier.predicted(shown)
+    assert predicted.dtype == np.int64
+    assert predicted.shape == (2 * PREDICTED + 1,)
+    assert len(np.unique(predicted)) > 1
+    np.testing.assert_array_equal(predicted, classifier(shown).logits.argmax(axis=1))
+    assert classifier.predicted(shown[-1:]) == predicted[-1]
 
 
-def test_the_partial_last_batch_counts_and_the_batch_size_changes_nothing(trained):
-    shown = images(13)
-    whole = extract(trained[0], shown, batch_size=13)
-    assert len(whole[0]) == 13
-    for batch_size in (1, 5, 12, 100):
-        parts = extract(trained[0], shown, batch_size)
-        for part, expected in zip(parts, whole):
-            np.testing.assert_allclose(part, expected, rtol=1e-4, atol=1e-5)
+def test_the_number_of_images_at_once_changes_nothing(trained):
+    classifier, shown = Classifier(trained[0], 10, trained[1]), images(13)
+    whole = classifier(shown)
+    for size in (1, 5, 12):
+        parts = [classifier(shown[row : row + size]) for row in range(0, 13, size)]
+        for found, expected in zip(map(np.concatenate, zip(*parts)), whole):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_random_is_left_when_features_are_extracted(trained):
-    shown = images(6)
-    np.testing.assert_array_equal(extract(trained[0], shown)[0], extract(trained[0], shown)[0])
+    classifier, shown = Classifier(trained[0], 10, trained[1]), images(6)
+    np.testing.assert_array_equal(classifier(shown).features, classifier(shown).features)
 
 
 def test_a_saved_classifier_comes_back_the_same(trained, saved):
     network, card = load_classifier(saved)
     assert weights_sha256(network) == weights_sha256(trained[0]) == card["sha256"]
-    for received, expected in zip(extract(network, images(6)), extract(trained[0], images(6))):
+    for received, expected in zip(network(images(6)), trained[0](images(6))):
         np.testing.assert_array_equal(received, expected)
 
 
@@ -219,9 +217,9 @@ def test_the_extractor_gives_what_the_network_gives(saved, trained):
     extractor = Classifier.open(saved)
     received = extractor(images(6))
     assert received.features.dtype == received.logits.dtype == np.float32
-    features, probabilities = extract(trained[0], images(6))
+    features, logits = trained[0](images(6), training=False)
     np.testing.assert_array_equal(received.features, features)
-    np.testing.assert_array_equal(received.logits.argmax(axis=1), probabilities.argmax(axis=1))
+    np.testing.assert_array_equal(received.logits, logits)
 
 
 def test_the_extractor_carries_identity_and_accuracy(saved, trained):

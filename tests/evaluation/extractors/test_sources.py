@@ -11,17 +11,10 @@ import tensorflow as tf
 
 from ebm_tf.config import Extractor
 from ebm_tf.errors import ConfigError, MissingInput
-from ebm_tf.evaluation.extractors.classifier import (
-    CARD_FILE,
-    WEIGHTS_FILE,
-    Classifier,
-    classifier_network,
-    save_classifier,
-)
+from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network, save_classifier
+from ebm_tf.evaluation.extractors.classifier_files import CARD_FILE, WEIGHTS_FILE
 from ebm_tf.evaluation.extractors.sources import (
     CARD,
-    CLASSIFIER_CARD,
-    CLASSIFIER_WEIGHTS,
     NAMES,
     demand_source,
     load_extractor,
@@ -70,10 +63,6 @@ KEPT = ["classifier", "inception", "pixels", "random-conv", "saved-model"]
 
 def test_the_names_are_those_of_the_settings():
     assert Extractor.model_fields["name"].annotation.__args__ == NAMES
-
-
-def test_the_classifiers_files_are_those_that_it_writes():
-    assert (CLASSIFIER_CARD, CLASSIFIER_WEIGHTS) == (CARD_FILE, WEIGHTS_FILE)
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -14,8 +14,8 @@ from ebm_tf.errors import MissingInput
 
 PARAMS = "params.json"
 LOG = "log.txt"
-SPEED = "speed.csv"
-NOT_CONTENT = (PARAMS, LOG, SPEED)
+SPEED = ("speed.csv", "selection_speed.csv")
+NOT_CONTENT = (PARAMS, LOG, *SPEED)
 """Files that differ between two builds of the same thing (so does whatever is below `tensorboard/`)."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ebm_tf.evaluation.verdicts import level
 from ebm_tf.models.summary import Summary
 from ebm_tf.nested import flat
 from pipelines.comparison import ABSENT, Cell, Comparison, number, what_differs
@@ -74,7 +75,7 @@ def show_evaluation(found: Mapping[str, Any], data: Console) -> None:
         data.print(line, highlight=False, markup=False, soft_wrap=True)
 
     protocol, intervals = found["protocol"], found["intervals"]
-    confidence = f"{protocol['intervals']['confidence']:.0%} interval"
+    confidence = f"{level(protocol['intervals']['confidence'])} interval"
     rows = []
     for metric, value in found.items():
         if metric in found["omitted"] or not isinstance(value, float) or metric == "seconds":
@@ -87,7 +88,7 @@ def show_evaluation(found: Mapping[str, Any], data: Console) -> None:
                 metric,
                 number(value),
                 "" if interval is None else f"{number(interval[0])} to {number(interval[1])}",
-                "" if spread is None else number(spread),
+                number(spread) if spread else "",
             )
         )
     data.print(table(("metric", "value", confidence, "spread"), rows))

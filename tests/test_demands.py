@@ -9,7 +9,9 @@ from ebm_tf.errors import ConfigError, MissingInput
 
 @pytest.mark.parametrize(("classes", "has"), [(0, "mine has no labels"), (1, "mine has 1")])
 def test_a_classifier_needs_two_classes(classes, has):
-    with pytest.raises(ConfigError, match=rf"needs two classes or more; {has}\. Run a task without it"):
+    with pytest.raises(
+        ConfigError, match=rf"needs two classes or more; {has}\. Set extractor.name to another"
+    ):
         demands.classes_to_tell_apart("mine", classes)
     demands.classes_to_tell_apart("mine", 2)
 

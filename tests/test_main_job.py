@@ -181,7 +181,9 @@ def test_a_forced_training_that_comes_out_identical_leaves_what_stands_on_it(rep
         "run", "--task", "GenerateSamples", "--force", "TrainEBM", "--root", root, settings=SHORT
     )
     assert code == 0, errors
-    assert states(outcome) == {"PrepareDataset": "reused", "TrainEBM": "ran", "GenerateSamples": "reused"}
+    ran = {name for name, state in states(outcome).items() if state == "ran"}
+    assert ran == {"TrainEBM"}
+    assert states(outcome)["GenerateSamples"] == "reused"
 
 
 def test_the_export_answers_in_a_process_without_the_project(reported):

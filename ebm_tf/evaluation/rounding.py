@@ -15,3 +15,8 @@ def rounded(value: Optional[float], digits: int = 2) -> str:
     if value and abs(value) < 10 ** (1 - digits):
         return f"{value:.{digits + 1}g}"
     return f"{value:.{digits}f}"
+
+
+def with_spread(value: Optional[float], spread: Optional[float]) -> str:
+    """A number with its spread, where it has one: a single subset has none."""
+    return f"{rounded(value)} +- {rounded(spread)}" if spread else rounded(value)

@@ -10,7 +10,7 @@ import numpy as np
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.protocols import BY_NATURE, confidence_of, differences, of_row
-from ebm_tf.evaluation.rounding import rounded
+from ebm_tf.evaluation.rounding import rounded, with_spread
 from ebm_tf.evaluation.verdicts import apart, best, level, title_of, unlike
 from ebm_tf.figures import save_rows
 from ebm_tf.stages.context import Context
@@ -91,7 +91,7 @@ def summary(metrics: dict[str, Any]) -> str:
         f"{'':30} {'Frechet':>9} {'KID':>16} {'class entropy':>13} {'images':>7} {'parameters':>10} {'seconds':>8}"
     ]
     for numbers in models.values():
-        kid = f"{rounded(numbers['kid'])} +- {rounded(numbers['kid_spread'])}"
+        kid = with_spread(numbers["kid"], numbers["kid_spread"])
         lines.append(
             f"{numbers['title']:30} {rounded(numbers['frechet_distance']):>9} {kid:>16} "
             f"{rounded(numbers['class_entropy'], 3):>13} "

@@ -17,7 +17,8 @@ from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.judge import Judgement, judge, protocol_of
 from ebm_tf.evaluation.measures import MEASURES, METRICS, frechet
 from ebm_tf.evaluation.protocols import by_rows
-from ebm_tf.evaluation.rounding import NONE, rounded
+from ebm_tf.evaluation.rounding import NONE, rounded, with_spread
+from ebm_tf.evaluation.verdicts import level
 from ebm_tf.figures import save_bars
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.features import extract_all
@@ -158,12 +159,13 @@ def summary(metrics: dict[str, Any]) -> str:
 def _distances_table(metrics: dict[str, Any]) -> list[str]:
     """Frechet distances and KID."""
     equal, sizes = metrics["frechet_distance_at_equal_size"], metrics["protocol"]["images"]
+    interval = f"{level(metrics['protocol']['intervals']['confidence'])} interval"
     lines = [
-        f"{'':30} {'Frechet':>9} {interval_title(metrics):>17} {'at n=' + str(equal['images']):>9} {'n -> inf':>9} "
+        f"{'':30} {'Frechet':>9} {interval:>17} {'at n=' + str(equal['images']):>9} {'n -> inf':>9} "
         f"{'KID':>16} {'images':>7}"
     ]
     for name, title in metrics["titles"].items():
-        kid = f"{rounded(metrics['kid'][name])} +- {rounded(metrics['kid_spread'][name])}"
+        kid = with_spread(metrics["kid"][name], metrics["kid_spread"][name])
         lines.append(
             f"{title:30} {rounded(metrics['frechet_distance'][name]):>9} "
             f"{_interval(metrics, name, 'frechet_distance'):>17} {rounded(equal[name]):>9} "
@@ -211,11 +213,6 @@ def _words(metrics: dict[str, Any]) -> list[str]:
         reasons = {left[metric] for left in metrics["omitted"].values() if metric in left}
         lines += [f"No {metric.replace('_', ' ')}: {reason}." for reason in sorted(reasons)]
     return [*lines, *metrics["warnings"]]
-
-
-def interval_title(metrics: dict[str, Any]) -> str:
-    """What the column of intervals is called."""
-    return f"{metrics['protocol']['intervals']['confidence']:.0%} interval"
 
 
 def _interval(metrics: dict[str, Any], row: str, metric: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ebm_tf.evaluation.rounding import rounded
+from ebm_tf.evaluation.rounding import rounded, with_spread
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,8 @@ def test_small_numbers_keep_their_digits(value, text):
 def test_more_decimals_where_asked_for():
     assert rounded(2.29812, 3) == "2.298"
     assert rounded(0.00512, 3) == "0.00512"
+
+
+def test_a_spread_of_nothing_is_not_shown():
+    assert with_spread(1.5, 0.25) == "1.50 +- 0.25"
+    assert with_spread(1.5, 0.0) == with_spread(1.5, None) == "1.50"

@@ -28,6 +28,7 @@ def test_a_changed_setting_is_named_with_both_values(lab: Any) -> None:
         "TrainFeatureExtractor": ("reuse", "artifact present"),
         "TrainEBM": ("run", "setting langevin.steps was 40, is 7; training.steps was 100000, is 9"),
         "ReferenceStatistics": ("reuse", "artifact present"),
+        "BaselineStatistics": ("reuse", "artifact present"),
         "GenerateSamples": ("run", "setting langevin.steps was 40, is 7"),
         "EvaluateFID": ("run", "input GenerateSamples changes"),
     }

@@ -90,7 +90,7 @@ def test_no_classifier_is_trained_without_classes(prepared, tmp_path):
     )
     with pytest.raises(
         ConfigError,
-        match=r"needs two classes or more; folder has no labels\. Run a task without it \(TrainEBM, ",
+        match=r"needs two classes or more; folder has no labels\. Set extractor\.name to another",
     ):
         train_feature_extractor.run(later)
     assert not list(later.out.iterdir())

@@ -22,7 +22,7 @@ from ebm_tf.evaluation.distances import (
     kernel_distance,
 )
 from ebm_tf.evaluation.extractors.base import Identity
-from ebm_tf.evaluation.extrapolation import frechet_distance_at_infinity, samples_needed
+from ebm_tf.evaluation.extrapolation import SMALLEST_SHARE, frechet_distance_at_infinity, samples_needed
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.intervals import (
     Interval,
@@ -187,7 +187,8 @@ def _class_coverage(sides: Sides) -> dict[str, Found]:
 
 
 def _protocol_of_infinity(sides: Sides) -> dict[str, Any]:
-    return {"extrapolation": {"points": EXTRAPOLATION_POINTS, "seed": sides.settings.seed}}
+    sizes = {"points": EXTRAPOLATION_POINTS, "smallest_share": 1 / SMALLEST_SHARE}
+    return {"extrapolation": {**sizes, "seed": sides.settings.seed}}
 
 
 def _protocol_of_kid(sides: Sides) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests.test_main_job import SHORT, cli, states
 
 BRIEF = [
     *SHORT,
+    "selection.every=0",
     "sampling.count=60",
     "compose.count=40",
     "compose.steps=3",
@@ -60,7 +61,7 @@ def test_classes_are_composed_and_success_is_measured(root):
 
 def test_a_composition_of_two_configs_trains_both(root, tmp_path):
     """--set does not reach the second config, which is made brief by a file beside the first."""
-    brief = "training: {steps: 30}\nlangevin: {steps: 3}\n"
+    brief = "training: {steps: 30}\nlangevin: {steps: 3}\nselection: {every: 0}\n"
     (tmp_path / "stroke.yaml").write_text(f"extends: digits_stroke\nname: stroke\n{brief}")
     composed = "extends: digits_and\ncompose: {members: [{label: 7}, {config: stroke, label: 2}]}\n"
     (tmp_path / "both.yaml").write_text(composed)

@@ -148,6 +148,7 @@ def test_an_unfinished_checkpoint_is_not_taken_for_one(tmp_path, store, undistur
     assert run.results() == undisturbed.results()
 
 
+@pytest.mark.slow
 def test_a_kill_while_history_is_created_does_no_harm(tmp_path, store, undisturbed):
     run = Run(tmp_path, store)
     run.kill_at(8)
@@ -157,6 +158,7 @@ def test_a_kill_while_history_is_created_does_no_harm(tmp_path, store, undisturb
     assert run.results() == undisturbed.results()
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_renames_of_a_checkpoint_loses_none(tmp_path, store, undisturbed):
     run = Run(tmp_path, store)
     run.kill_at(30)

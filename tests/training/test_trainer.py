@@ -210,7 +210,15 @@ LONG_TAIL = """{
 }"""
 
 
-@pytest.mark.parametrize(("devices", "settings"), [(2, "{}"), (4, "{}"), (2, WHOLE_METHOD), (2, LONG_TAIL)])
+@pytest.mark.parametrize(
+    ("devices", "settings"),
+    [
+        (2, "{}"),
+        (2, LONG_TAIL),
+        pytest.param(4, "{}", marks=pytest.mark.slow),
+        pytest.param(2, WHOLE_METHOD, marks=pytest.mark.slow),
+    ],
+)
 def test_several_devices_do_what_one_does(tmp_path, devices, settings):
     one, several = results_on((1, devices), ON_DEVICES, tmp_path, settings)
     np.testing.assert_array_equal(one.pop("buffer"), several.pop("buffer"))

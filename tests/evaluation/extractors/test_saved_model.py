@@ -197,11 +197,25 @@ def test_no_output_that_is_the_features(tmp_path):
             lambda network, images: {"features": tf.argmax(network.features(images)[:, None], -1)},
             "int64 of shape",
         ),
+        (lambda network, images: {"features": network.features(images)[:, :0]}, "float32 of shape (2, 0)"),
     ],
 )
 def test_features_of_another_shape_or_kind(tmp_path, answer, said):
     folder = written(tmp_path / "m", {"serving_default": answer}, IMAGES)
-    assert f"must give real numbers [n, d]; of 2 images it gives {said}" in refusal(folder)
+    with pytest.raises(ConfigError) as refused:
+        SavedModelExtractor(folder, SHAPE)
+    assert f"must give real numbers [n, d], d >= 1; of 2 images it gives {said}" in str(refused.value)
+
+
+def test_a_network_that_fails_on_some_images_is_told_of(tmp_path):
+    def no_white(network, images):
+        with tf.control_dependencies([tf.debugging.assert_less(tf.reduce_max(images), 0.9, "no white")]):
+            return {"features": network.features(images)}
+
+    extractor = SavedModelExtractor(written(tmp_path / "m", {"serving_default": no_white}, IMAGES), SHAPE)
+    with pytest.raises(EBMError, match="serving_default of .* fails on images of") as failed:
+        extractor(np.full((3, *SHAPE), 255, np.uint8))
+    assert "\n" not in str(failed.value)
 
 
 def test_a_network_that_loses_images_later_is_caught(tmp_path):

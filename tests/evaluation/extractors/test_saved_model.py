@@ -213,7 +213,7 @@ def test_a_network_that_fails_on_some_images_is_told_of(tmp_path):
             return {"features": network.features(images)}
 
     extractor = SavedModelExtractor(written(tmp_path / "m", {"serving_default": no_white}, IMAGES), SHAPE)
-    with pytest.raises(EBMError, match="serving_default of .* fails on images of") as failed:
+    with pytest.raises(EBMError, match=r"serving_default of .* fails on images of") as failed:
         extractor(np.full((3, *SHAPE), 255, np.uint8))
     assert "\n" not in str(failed.value)
 

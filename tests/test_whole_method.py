@@ -59,6 +59,7 @@ def test_classes_are_composed_and_success_is_measured(root):
     assert outcome["metrics"]
 
 
+@pytest.mark.slow
 def test_a_composition_of_two_configs_trains_both(root, tmp_path):
     """--set does not reach the second config, which is made brief by a file beside the first."""
     brief = "training: {steps: 30}\nlangevin: {steps: 3}\nselection: {every: 0}\n"

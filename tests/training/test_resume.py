@@ -138,6 +138,7 @@ def test_killed_twice_and_resumed_gives_the_same_bits(tmp_path, store, undisturb
     assert run.results() == undisturbed.results(), f"killed at steps {first} and {second}"
 
 
+@pytest.mark.slow
 def test_an_unfinished_checkpoint_is_not_taken_for_one(tmp_path, store, undisturbed):
     run = Run(tmp_path, store)
     run.kill_at(30)

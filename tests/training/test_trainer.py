@@ -214,7 +214,7 @@ LONG_TAIL = """{
     ("devices", "settings"),
     [
         (2, "{}"),
-        (2, LONG_TAIL),
+        pytest.param(2, LONG_TAIL, marks=pytest.mark.slow),
         pytest.param(4, "{}", marks=pytest.mark.slow),
         pytest.param(2, WHOLE_METHOD, marks=pytest.mark.slow),
     ],

@@ -70,6 +70,7 @@ def show_network(summary: Summary, data: Console) -> None:
 
 def show_evaluation(found: Mapping[str, Any], data: Console) -> None:
     """The metrics with their intervals and spreads, what was left out and why, and what they were measured with."""
+    from ebm_tf.evaluation.measures import METRICS  # takes SciPy, which other commands need not wait for
 
     def say(line: str) -> None:
         data.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -77,16 +78,12 @@ def show_evaluation(found: Mapping[str, Any], data: Console) -> None:
     protocol, intervals = found["protocol"], found["intervals"]
     confidence = f"{level(protocol['intervals']['confidence'])} interval"
     rows = []
-    for metric, value in found.items():
-        if metric in found["omitted"] or not isinstance(value, float) or metric == "seconds":
-            continue
-        if metric.endswith("_spread"):
-            continue
+    for metric in (name for name in METRICS if found.get(name) is not None):
         spread, interval = found.get(f"{metric}_spread"), intervals.get(metric)
         rows.append(
             (
                 metric,
-                number(value),
+                number(found[metric]),
                 "" if interval is None else f"{number(interval[0])} to {number(interval[1])}",
                 number(spread) if spread else "",
             )

@@ -79,7 +79,7 @@ def evaluate(wanted: Wanted, watch: Watch, report: Report) -> dict[str, Any]:
         known_metric(metric)
     experiment = _experiment(wanted)
     samples = open_images(Path(wanted.samples).expanduser())
-    reference = _reference(wanted, experiment, watch)
+    reference = _reference(wanted, watch)
     if not isinstance(reference, Published):
         _demand_one_shape(samples, reference)
     extractor = _open(wanted, experiment, samples)
@@ -114,7 +114,7 @@ def write_statistics(wanted: Wanted, out: Path, watch: Watch, report: Report) ->
             f"there is no folder {out.absolute().parent} for {out.name}; make it, or give another"
         )
     experiment = _experiment(wanted)
-    images = _reference(wanted, experiment, watch)
+    images = _reference(wanted, watch)
     if isinstance(images, Published):
         raise ConfigError(f"{wanted.reference} holds mu and sigma already; give images")
     if len(images) < 2:
@@ -208,7 +208,7 @@ def _is_store(place: str) -> bool:
     return (Path(place).expanduser() / "manifest.json").is_file()
 
 
-def _reference(wanted: Wanted, experiment: Experiment, watch: Watch) -> Union[ImageSet, Published]:
+def _reference(wanted: Wanted, watch: Watch) -> Union[ImageSet, Published]:
     if _names_data_set(wanted):
         return _prepared(_prepare(wanted, watch), wanted.split)
     place = Path(wanted.reference).expanduser()

@@ -78,27 +78,34 @@ def extractor_of(experiment: dict[str, Any]) -> Inputs:
     return {"Extractor": (ImportFeatureExtractor if imported else TrainFeatureExtractor, experiment, "")}
 
 
-class ReferenceStatistics(StageTask):
+def features_of(experiment: dict[str, Any]) -> Inputs:
+    """The extractor, and the features of the real images."""
+    return {
+        **extractor_of(experiment),
+        ReferenceStatistics.name(): (ReferenceStatistics, experiment, ""),
+    }
+
+
+class FeatureTask(StageTask):
+    """A task that, beside its other inputs, reads the extractor of the experiment."""
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """Those of the experiment, and its extractor."""
+        return {**super().inputs_of(experiment), **extractor_of(experiment)}
+
+
+class ReferenceStatistics(FeatureTask):
     """Measures the features of the real images."""
 
     UPSTREAM = (PrepareDataset,)
 
-    @classmethod
-    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
-        """The images and the extractor."""
-        return {**super().inputs_of(experiment), **extractor_of(experiment)}
 
-
-class BaselineStatistics(StageTask):
+class BaselineStatistics(FeatureTask):
     """Measures the features of images that no model made: uniform noise, and a Gaussian fitted to the pixels."""
 
     SETTINGS = ("evaluation.seed", "evaluation.baseline_count")
     UPSTREAM = (PrepareDataset,)
-
-    @classmethod
-    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
-        """The images and the extractor."""
-        return {**super().inputs_of(experiment), **extractor_of(experiment)}
 
 
 class TrainEBM(StageTask):
@@ -128,8 +135,7 @@ class TrainEBM(StageTask):
             if selection["extractor"] is not None:
                 own = {"name": selection["extractor"], "path": None, "sha256": None}
                 judged = {**experiment, "extractor": {**experiment["extractor"], **own}}
-            inputs.update(extractor_of(judged))
-            inputs[ReferenceStatistics.name()] = (ReferenceStatistics, judged, "")
+            inputs.update(features_of(judged))
         return inputs
 
     @classmethod
@@ -207,21 +213,15 @@ class RetrieveNeighbours(StageTask):
         """Images and samples; where they are compared by features, also these."""
         inputs = super().inputs_of(experiment)
         if experiment["neighbours"]["space"] == "features":
-            inputs.update(extractor_of(experiment))
-            inputs[ReferenceStatistics.name()] = (ReferenceStatistics, experiment, "")
+            inputs.update(features_of(experiment))
         return inputs
 
 
-class EvaluateFID(StageTask):
+class EvaluateFID(FeatureTask):
     """Measures the samples: Fréchet distance, KID, precision, recall and more, beside those of the baselines."""
 
     SETTINGS = ("evaluation",)
     UPSTREAM = (PrepareDataset, ReferenceStatistics, BaselineStatistics, GenerateSamples)
-
-    @classmethod
-    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
-        """What is compared, and the extractor."""
-        return {**super().inputs_of(experiment), **extractor_of(experiment)}
 
 
 class CompareModels(StageTask):
@@ -326,7 +326,7 @@ class ExportModel(StageTask):
     UPSTREAM = (TrainEBM, PrepareDataset)
 
 
-class Report(StageTask):
+class Report(FeatureTask):
     """Gathers pictures, curves, metrics and provenance of the main tasks on one HTML page."""
 
     UPSTREAM = (
@@ -339,11 +339,6 @@ class Report(StageTask):
         EvaluateFID,
         ExportModel,
     )
-
-    @classmethod
-    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
-        """What is shown, and the extractor that the numbers rest on."""
-        return {**super().inputs_of(experiment), **extractor_of(experiment)}
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:

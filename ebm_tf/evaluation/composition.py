@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ebm_tf.evaluation.intervals import wilson
 from ebm_tf.grey_levels import Images, to_levels
 
 Flags = npt.NDArray[np.bool_]
-
-Z = 1.959964  # of a two-sided 95% interval
 
 
 class Rate(NamedTuple):
@@ -29,11 +28,9 @@ def rate_of(flags: Flags) -> Rate:
     count = len(flags)
     if count == 0:
         raise ValueError("a rate needs at least one image. Received: none")
-    rate = float(np.mean(flags))
-    middle = (rate + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z * np.sqrt(rate * (1 - rate) / count + (Z / (2 * count)) ** 2) / (1 + Z**2 / count)
-    low, high = np.clip([middle - half, middle + half], 0, 1)
-    return Rate(rate, min(rate, float(low)), max(rate, float(high)), count)
+    successes = int(np.count_nonzero(flags))
+    interval = wilson(successes, count)
+    return Rate(successes / count, interval.low, interval.high, count)
 
 
 def succeeds(operation: str, holds: Sequence[Flags]) -> Flags:

@@ -27,7 +27,7 @@ from ebm_tf.evaluation.statistics import (
 )
 
 Matrix = npt.NDArray[Any]
-Gaussian = Union[Moments, Published]
+Gaussian = Union[Moments, Published, "FrechetTo"]
 """What has a mean and a covariance."""
 
 _SUM_TOLERANCE = 1e-3
@@ -50,6 +50,30 @@ class InceptionScore(NamedTuple):
     spread: float
 
 
+def check_same_dim(first: int, second: int) -> None:
+    """ValueError unless two sets have the same number of features."""
+    if first != second:
+        raise ValueError(f"both sets must have the same number of features. Received: {first} and {second}")
+
+
+def checked_pair(
+    x: npt.ArrayLike, y: npt.ArrayLike, names: tuple[str, str] = ("x", "y")
+) -> tuple[Matrix, Matrix]:
+    """`x` [n, d] and `y` [m, d] as they are, maps unread but for a pass that looks for what is not finite.
+
+    Raises ValueError when the numbers of features differ, a set has fewer than 2 vectors or values are not finite.
+    """
+    first, second = checked_matrix(x, names[0]), checked_matrix(y, names[1])
+    check_same_dim(first.shape[1], second.shape[1])
+    if min(len(first), len(second)) < 2:
+        raise ValueError(
+            f"each set must hold at least 2 feature vectors. Received: {len(first)} and {len(second)}"
+        )
+    check_finite(first, names[0])
+    check_finite(second, names[1])
+    return first, second
+
+
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """Squared Frechet (2-Wasserstein) distance of two Gaussians (Dowson, Landau 1982; Heusel et al. 2017).
 
@@ -59,8 +83,8 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     sqrt(2^-53) of the scale; `frechet_distance_from_features` does not have that loss.
     Raises ValueError when the numbers of features differ or a count is below 2.
     """
-    _check_same_dim(a.mean.size, b.mean.size)
-    return FrechetTo(a).distance(b)
+    check_same_dim(a.mean.size, b.mean.size)
+    return frechet_to(a).distance(b)
 
 
 class FrechetTo:
@@ -74,17 +98,28 @@ class FrechetTo:
 
     def __init__(self, one: Gaussian) -> None:
         """Raises ValueError when `one` holds fewer than 2 vectors."""
-        self.mean, self.covariance = one.mean, _covariance(one)
+        self.mean: FloatArray = one.mean
+        self.covariance: FloatArray = _covariance(one)
         self.root = _square_root(self.covariance)
 
     def distance(self, other: Gaussian) -> float:
         """To `other`; ValueError when the numbers of features differ or its count is below 2."""
-        _check_same_dim(self.mean.size, other.mean.size)
+        check_same_dim(self.mean.size, other.mean.size)
         covariance = _covariance(other)
         product = self.root @ covariance @ self.root
         eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
         cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
         return _frechet(self.mean - other.mean, np.trace(self.covariance), np.trace(covariance), cross)
+
+    def distance_from(self, features: npt.ArrayLike, moments: Optional[Moments] = None) -> float:
+        """To `features` [n, d], n >= 2, accurate for any n; `moments` of them, where they are known already.
+
+        Raises ValueError as `distance` and `distance_of_few`.
+        """
+        matrix = checked_matrix(features)
+        if len(matrix) < matrix.shape[1]:
+            return self.distance_of_few(matrix)
+        return self.distance(Moments.of(matrix) if moments is None else moments)
 
     def distance_of_few(self, features: npt.ArrayLike) -> float:
         """To `features` [n, d], n >= 2, also accurate for n < d: for F = Xc / sqrt(n - 1), Xc the centred features,
@@ -93,12 +128,17 @@ class FrechetTo:
         Raises ValueError when the numbers of features differ, n < 2 or values are not finite.
         """
         matrix = checked_matrix(features)
-        _check_same_dim(self.mean.size, matrix.shape[1])
+        check_same_dim(self.mean.size, matrix.shape[1])
         if len(matrix) < 2:
             raise ValueError(f"a covariance needs at least 2 feature vectors. Received: {len(matrix)}")
         mean, trace, factor = _factor(matrix)
         cross = np.linalg.svd(factor @ self.root, compute_uv=False).sum()
         return _frechet(self.mean - mean, np.trace(self.covariance), trace, cross)
+
+
+def frechet_to(one: Gaussian) -> FrechetTo:
+    """Distances to `one`: itself, if the square root of its covariance was taken before."""
+    return one if isinstance(one, FrechetTo) else FrechetTo(one)
 
 
 def frechet_distance_from_features(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -108,9 +148,7 @@ def frechet_distance_from_features(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Xc Yc^T over sqrt((n - 1)(m - 1)), Xc and Yc the centred features: no square root of a null eigenvalue is
     taken. Raises ValueError when the numbers of features differ, a set is too small or values are not finite.
     """
-    first, second = _checked_pair(x, y, at_least=2)
-    check_finite(first, "x")
-    check_finite(second, "y")
+    first, second = checked_pair(x, y)
     if min(len(first), len(second)) >= first.shape[1]:
         return frechet_distance(Moments.of(first), Moments.of(second))
     (mean_a, trace_a, factor_a), (mean_b, trace_b, factor_b) = map(_factor, (first, second))
@@ -132,9 +170,7 @@ def kernel_distance(
         raise ValueError(
             f"subsets must be at least 1 and subset_size at least 2. Received: {subsets} and {subset_size}"
         )
-    first, second = _checked_pair(x, y, at_least=2)
-    check_finite(first, "x")
-    check_finite(second, "y")
+    first, second = checked_pair(x, y)
     size = min(subset_size, len(first), len(second))
     if size == len(first) == len(second):
         return KernelDistance(_squared_mmd(first, second), 0.0)
@@ -312,25 +348,8 @@ def _kernel_sums(x: Matrix, y: Matrix) -> tuple[float, float]:
     return float(total), float(diagonal)
 
 
-def _check_same_dim(first: int, second: int) -> None:
-    if first != second:
-        raise ValueError(f"both sets must have the same number of features. Received: {first} and {second}")
-
-
 def _covariance(one: Gaussian) -> FloatArray:
     return one.covariance() if isinstance(one, Moments) else one.covariance
-
-
-def _checked_pair(x: npt.ArrayLike, y: npt.ArrayLike, at_least: int) -> tuple[Matrix, Matrix]:
-    """Both as matrices that fit together; whether they are finite is seen when they are read."""
-    first, second = checked_matrix(x, "x"), checked_matrix(y, "y")
-    _check_same_dim(first.shape[1], second.shape[1])
-    if min(len(first), len(second)) < at_least:
-        raise ValueError(
-            f"each set must hold at least {at_least} feature vectors. "
-            f"Received: {len(first)} and {len(second)}"
-        )
-    return first, second
 
 
 def _check_splits(splits: int, rows: int) -> None:

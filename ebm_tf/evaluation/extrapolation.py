@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ebm_tf.evaluation.distances import FrechetTo, Gaussian
+from ebm_tf.evaluation.distances import Gaussian, frechet_to
 from ebm_tf.evaluation.statistics import Moments, block_length, checked_matrix
 
 Integers = npt.NDArray[np.int64]
@@ -62,7 +62,7 @@ def frechet_distance_at_infinity(
     """
     matrix = checked_matrix(samples, "samples")
     sizes = _sizes(matrix, points)
-    to_reference = FrechetTo(reference)
+    to_reference = frechet_to(reference)
     distances = [to_reference.distance(moments) for moments in _nested_moments(matrix, sizes, seed)]
     slope, value = np.polyfit(1 / np.array(sizes), distances, 1)
     return Extrapolation(float(value), float(slope), tuple(sizes), tuple(distances))

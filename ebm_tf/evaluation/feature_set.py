@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ebm_tf.datasets.image_sets import ImageSet
 from ebm_tf.errors import EBMError, MissingInput
+from ebm_tf.evaluation.distances import FrechetTo
 from ebm_tf.evaluation.extractors.base import FeatureExtractor, Identity
 from ebm_tf.evaluation.growing_features import GrowingFeatures, ImagesDigest, write_json
 from ebm_tf.evaluation.statistics import Moments
@@ -75,6 +76,11 @@ class FeatureSet:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @cached_property
+    def gaussian(self) -> FrechetTo:
+        """For distances to this set; the square root of its covariance is taken once."""
+        return FrechetTo(self.moments)
 
     @cached_property
     def predicted(self) -> Optional[npt.NDArray[np.int64]]:

@@ -29,8 +29,10 @@ import numpy.typing as npt
 from scipy.special import entr, ndtri
 
 from ebm_tf.evaluation.distances import (
-    FrechetTo,
     Gaussian,
+    check_same_dim,
+    checked_pair,
+    frechet_to,
     inception_score_from_logits,
     kernel_tiles,
     softmax_and_entropy,
@@ -114,7 +116,7 @@ def frechet_interval(samples: npt.ArrayLike, reference: Gaussian, level: float =
     deviation over sqrt(n), and the interval is normal. Two passes and n d^2 operations: the cost of one distance.
     Raises ValueError when n <= d, d differ, values are not finite or level is out of range.
     """
-    matrix, to_reference = _checked_samples(samples, reference), FrechetTo(reference)
+    matrix, to_reference = _checked_samples(samples, reference), frechet_to(reference)
     _check(level, 1)
     moments = Moments.of(matrix)
     estimate = to_reference.distance(moments)
@@ -151,8 +153,7 @@ def kernel_interval(
     once, (n^2 + n m + m^2) d operations, n (n + m) x replicates for the sums, and n x replicates x 8 bytes.
     Raises ValueError when n or m < 2, d differ, values are not finite, level or replicates are out of range.
     """
-    x, y = checked_matrix(samples, "samples"), checked_matrix(reference, "reference")
-    _check_pair(x, y)
+    x, y = checked_pair(samples, reference, ("samples", "reference"))
     _check(level, replicates)
     if count is not None and count < len(x):
         raise ValueError(f"count must be at least the {len(x)} samples given. Received: {count}")
@@ -274,25 +275,10 @@ def _check(level: float, replicates: int) -> None:
 
 def _checked_samples(samples: npt.ArrayLike, reference: Gaussian) -> npt.NDArray[Any]:
     matrix = checked_matrix(samples, "samples")
-    if matrix.shape[1] != reference.mean.size:
-        raise ValueError(
-            "both sets must have the same number of features. "
-            f"Received: {matrix.shape[1]} and {reference.mean.size}"
-        )
+    check_same_dim(matrix.shape[1], reference.mean.size)
     if len(matrix) <= matrix.shape[1]:
         raise ValueError(
             f"samples must be more than their features, for a covariance that can be inverted. "
             f"Received: {len(matrix)} of {matrix.shape[1]} features"
         )
     return matrix
-
-
-def _check_pair(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"both sets must have the same number of features. Received: {x.shape[1]} and {y.shape[1]}"
-        )
-    if min(len(x), len(y)) < 2:
-        raise ValueError(f"each set must hold at least 2 feature vectors. Received: {len(x)} and {len(y)}")
-    check_finite(x, "samples")
-    check_finite(y, "reference")

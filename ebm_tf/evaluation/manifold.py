@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ebm_tf.evaluation.distances import check_same_dim
 from ebm_tf.evaluation.statistics import FloatArray, block_length, checked_matrix, feature_blocks, mean_of
 
 Matrix = npt.NDArray[Any]
@@ -267,10 +268,7 @@ def _runs(own: _Scaled) -> Iterator[slice]:
 
 
 def _check(real: Matrix, fake: Matrix, k: int) -> None:
-    if real.shape[1] != fake.shape[1]:
-        raise ValueError(
-            f"both sets must have the same number of features. Received: {real.shape[1]} and {fake.shape[1]}"
-        )
+    check_same_dim(real.shape[1], fake.shape[1])
     if real.shape[1] > _MOST_FEATURES:
         raise ValueError(f"features must be at most {_MOST_FEATURES}. Received: {real.shape[1]}")
     most = min(len(real), len(fake)) - 1

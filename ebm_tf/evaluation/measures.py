@@ -7,6 +7,8 @@ tells what the values depend on beside features, reference and number of samples
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
@@ -15,9 +17,7 @@ import numpy.typing as npt
 from ebm_tf.config import Evaluation
 from ebm_tf.evaluation.distances import (
     FrechetTo,
-    Gaussian,
     class_coverage,
-    frechet_distance,
     inception_score_from_logits,
     kernel_distance,
 )
@@ -34,7 +34,6 @@ from ebm_tf.evaluation.intervals import (
 )
 from ebm_tf.evaluation.manifold import manifold
 from ebm_tf.evaluation.published import Published
-from ebm_tf.evaluation.statistics import Moments
 
 EXTRAPOLATION_POINTS = 15  # sizes, as Chong and Forsyth (2020)
 
@@ -54,7 +53,8 @@ class Found(NamedTuple):
     spread: Optional[float] = None
 
 
-class Sides(NamedTuple):
+@dataclass(frozen=True)
+class Sides:
     """What is compared, and how.
 
     features, logits: of the samples, which have logits where the extractor classifies.
@@ -81,8 +81,8 @@ class Sides(NamedTuple):
         assert isinstance(self.reference, FeatureSet)
         return self.reference.features
 
-    @property
-    def gaussian(self) -> Gaussian:
+    @cached_property
+    def gaussian(self) -> FrechetTo:
         """Mean and covariance of the reference."""
         return gaussian_of(self.reference)
 
@@ -105,9 +105,7 @@ def count_of(reference: Reference) -> Optional[int]:
 
 def frechet(features: Features, reference: Reference) -> float:
     """The Frechet distance of features [n, d], n >= 2, to a reference; accurate also for n < d."""
-    if len(features) < features.shape[1]:
-        return FrechetTo(gaussian_of(reference)).distance_of_few(features)
-    return frechet_distance(gaussian_of(reference), Moments.of(features))
+    return gaussian_of(reference).distance_from(features)
 
 
 def _frechet(sides: Sides) -> dict[str, Found]:
@@ -115,7 +113,8 @@ def _frechet(sides: Sides) -> dict[str, Found]:
     interval = None
     if sides.settings.bootstrap and len(sides.features) > sides.features.shape[1]:
         interval = frechet_interval(sides.features, sides.gaussian, sides.settings.confidence)
-    return {"frechet_distance": _found(frechet(sides.features, sides.reference), interval)}
+    value = sides.gaussian.distance_from(sides.features, sides.samples.moments)
+    return {"frechet_distance": _found(value, interval)}
 
 
 def _frechet_infinity(sides: Sides) -> dict[str, Found]:
@@ -250,9 +249,9 @@ MEASURES = (
 METRICS = tuple(name for measure in MEASURES for name in measure.names)
 
 
-def gaussian_of(reference: Reference) -> Gaussian:
-    """Mean and covariance of a reference."""
-    return reference if isinstance(reference, Published) else reference.moments
+def gaussian_of(reference: Reference) -> FrechetTo:
+    """Mean and covariance of a reference, for distances to it."""
+    return FrechetTo(reference) if isinstance(reference, Published) else reference.gaussian
 
 
 def _some(features: npt.NDArray[np.float32], settings: Evaluation) -> npt.NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -14,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ebm_tf.evaluation.extractors.base import Identity
+from ebm_tf.evaluation.extractors.digests import arrays_sha256
 from ebm_tf.evaluation.statistics import (
     FloatArray,
     Moments,
     PathLike,
     check_count,
-    check_float64,
+    check_mean_and,
     read_npz,
 )
 
@@ -46,13 +46,7 @@ class Published:
     images_sha256: Optional[str] = None
 
     def __post_init__(self) -> None:
-        if self.mean.ndim != 1 or self.mean.size == 0 or self.covariance.shape != self.mean.shape * 2:
-            raise ValueError(
-                "mean must have shape [d] and covariance [d, d], d >= 1. "
-                f"Received: {self.mean.shape} and {self.covariance.shape}"
-            )
-        for name in ("mean", "covariance"):
-            check_float64(name, getattr(self, name))
+        check_mean_and("covariance", self.mean, self.covariance)
         _check_covariance(self.covariance)
         if self.count is not None:
             check_count(self.count)
@@ -72,10 +66,7 @@ class Published:
     @property
     def sha256(self) -> str:
         """Of the mean and the covariance, as little-endian float64: the same numbers, whatever the file."""
-        digest = hashlib.sha256()
-        for array in (self.mean, self.covariance):
-            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
-        return digest.hexdigest()
+        return arrays_sha256(array.astype("<f8", copy=False) for array in (self.mean, self.covariance))
 
     def save(self, path: PathLike) -> None:
         """Writes exactly `path`: `mu` and `sigma`, which every FID program reads, and what else is known.

@@ -98,6 +98,16 @@ def check_float64(name: str, array: npt.NDArray[Any]) -> None:
         raise ValueError(f"{name} must be finite. Received: {bad} of {array.size} values NaN or infinite")
 
 
+def check_mean_and(name: str, mean: npt.NDArray[Any], square: npt.NDArray[Any]) -> None:
+    """ValueError unless `mean` is float64 [d] and `square`, of that name, float64 [d, d], d >= 1, both finite."""
+    if mean.ndim != 1 or mean.size == 0 or square.shape != mean.shape * 2:
+        raise ValueError(
+            f"mean must have shape [d] and {name} [d, d], d >= 1. Received: {mean.shape} and {square.shape}"
+        )
+    check_float64("mean", mean)
+    check_float64(name, square)
+
+
 def read_npz(
     path: PathLike, what: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> dict[str, npt.NDArray[Any]]:
@@ -142,13 +152,7 @@ class Moments:
 
     def __post_init__(self) -> None:
         check_count(self.count)
-        if self.mean.ndim != 1 or self.mean.size == 0 or self.scatter.shape != self.mean.shape * 2:
-            raise ValueError(
-                "mean must have shape [d] and scatter [d, d], d >= 1. "
-                f"Received: {self.mean.shape} and {self.scatter.shape}"
-            )
-        for name in ("mean", "scatter"):
-            check_float64(name, getattr(self, name))
+        check_mean_and("scatter", self.mean, self.scatter)
 
     @classmethod
     def empty(cls, dim: int) -> Moments:

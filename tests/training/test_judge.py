@@ -15,11 +15,11 @@ from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.distances import frechet_distance_from_features, kernel_distance
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
 from ebm_tf.evaluation.feature_set import FeatureSet
+from ebm_tf.evaluation.sample_judge import Judge
 from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.figures import save_marked_curves
 from ebm_tf.stages import train_ebm
 from ebm_tf.stages.context import Context
-from ebm_tf.stages.train_ebm import Judge
 from tests.test_figures import read
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ebm_tf.files import sha256_of
 
@@ -16,9 +18,14 @@ if TYPE_CHECKING:
 
 def weights_sha256(network: keras.Model) -> str:
     """sha256 over all weights in their order: the same numbers, the same identity, whatever the file."""
+    return arrays_sha256(network.get_weights())
+
+
+def arrays_sha256(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """sha256 over the bytes of arrays, one after the other."""
     digest = hashlib.sha256()
-    for weight in network.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 

@@ -8,7 +8,6 @@ three equal channels, so that grey and colour sets share one space.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
+from ebm_tf.evaluation.extractors.digests import arrays_sha256
 from ebm_tf.evaluation.extractors.images import COLOUR, in_colour
 
 WIDTHS, STRIDES, KERNEL = (32, 64, 128), (1, 2, 2), 3
@@ -42,7 +42,7 @@ class RandomConv(FeatureExtractor):
         self.identity = Identity(
             name="random-conv",
             version=f"1, seed {seed}",
-            sha256=hashlib.sha256(b"".join(kernel.tobytes() for kernel in self.kernels)).hexdigest(),
+            sha256=arrays_sha256(self.kernels),
             input="uint8 RGB (grey repeated) at its own size, / 127.5 - 1",
             features=2 * WIDTHS[-1],
         )

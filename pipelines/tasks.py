@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -405,6 +405,11 @@ def check(root_task: StageTask, forced: Collection[str] = ()) -> None:
 def tree(root_task: StageTask) -> list[StageTask]:
     """The task and all that it stands on, each after those that it needs."""
     return _in_order([root_task])
+
+
+def with_dependents(steps: Sequence[StageTask], names: Collection[str]) -> list[StageTask]:
+    """Those of the steps that have one of the names, and those that stand on one of these, in the same order."""
+    return [step for step in steps if any(below.name() in names for below in tree(step))]
 
 
 def all_tasks(experiment: Experiment, root: Path) -> list[StageTask]:

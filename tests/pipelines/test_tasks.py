@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import cli
 from ebm_tf.config import Dataset, Experiment, leaves
 from ebm_tf.config_files import available_configs, load_experiment
 from ebm_tf.errors import ConfigError, MissingInput
 from pipelines import knowledge
+from pipelines.commands.options import TASK_NAMES
 from pipelines.runner import Request, execute
 from pipelines.tasks import (
     TASKS,
@@ -220,7 +220,7 @@ def test_every_task_of_every_shipped_config_can_be_run(config: str) -> None:
 
 
 def test_the_help_names_every_task() -> None:
-    assert cli.TASK_NAMES.split(", ") == list(TASKS)
+    assert TASK_NAMES.split(", ") == list(TASKS)
 
 
 def test_a_composition_of_one_is_refused() -> None:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ebm_tf import __version__
-from pipelines.commands import acting, asking, describing, judging
+from pipelines.commands import acting, asking, describing, judging, keeping, serving
 from pipelines.commands.console import data, report_error
 
 app = typer.Typer(
@@ -17,8 +17,18 @@ app = typer.Typer(
 )
 COMMANDS = {
     "Do": (acting.run,),
-    "Ask": (asking.plan, asking.status),
+    "Ask": (
+        asking.plan,
+        asking.explain,
+        asking.graph,
+        asking.status,
+        asking.logs,
+        asking.show,
+        asking.runs,
+    ),  # fmt: skip
     "Judge": (judging.evaluate, judging.statistics, judging.compare),
+    "Keep": (keeping.clean, keeping.invalidate, keeping.export),
+    "Serve": (serving.scheduler, serving.tensorboard),
     "Describe": (describing.configs, describing.model, describing.doctor),
 }
 for panel, commands in COMMANDS.items():

@@ -50,7 +50,7 @@ def blocks(path: Path, length: int) -> Iterator[np.ndarray]:
 
 def main() -> None:
     store, queries, k, block, out = sys.argv[1:]
-    asked = np.load(queries)
+    asked = np.load(queries, allow_pickle=False)
     begun, worked = time.perf_counter(), time.process_time()
     indices, distances = search(asked, Path(store), int(k), int(block))
     seconds, cpu = time.perf_counter() - begun, time.process_time() - worked

@@ -72,7 +72,7 @@ def _work(parent: Connection, name: str, folder: Path) -> None:
 
     from ebm_tf.evaluation import distances, extrapolation, intervals, manifold  # noqa: F401  (not timed)
 
-    sides = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    sides = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
     memory = _Peak()
     begun = time.perf_counter()
     value = METRICS[name](sides, folder)

@@ -116,13 +116,14 @@ def _search(name: str, python: Path, store: Path, queries: Path, k: int, block: 
     theirs = [python, script, store, queries, str(k), str(block), out]
     command = [str(part) for part in (ours if name == "ours" else theirs)]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    with np.load(out) as found:
+    with np.load(out, allow_pickle=False) as found:
         return {**json.loads(said), **found}
 
 
 def _ours(store: str, queries: str, k: str, out: str) -> None:
     """What the process of our search does."""
-    images, asked = np.load(store, mmap_mode="r"), np.load(queries)
+    images = np.load(store, mmap_mode="r", allow_pickle=False)
+    asked = np.load(queries, allow_pickle=False)
     begun, worked = time.perf_counter(), time.process_time()
     found = nearest(asked, images, int(k))
     seconds, cpu = time.perf_counter() - begun, time.process_time() - worked
@@ -145,7 +146,7 @@ def _folder(folder: Path, keep: bool) -> Iterator[Path]:
 
 def _store(path: Path, count: int) -> Path:
     """Random images, uint8 [count, 32, 32, 3]; a finished store of as many is used again."""
-    if path.is_file() and np.load(path, mmap_mode="r").shape == (count, *SHAPE):
+    if path.is_file() and np.load(path, mmap_mode="r", allow_pickle=False).shape == (count, *SHAPE):
         return path
     needed, free = count * int(np.prod(SHAPE)), shutil.disk_usage(path.parent).free
     if needed > free - 2**30:

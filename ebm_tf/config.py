@@ -349,6 +349,10 @@ class Selection(Section):
     batch_size: int = Field(250, ge=1, le=65_536, description="Chains that run side by side.")
 
 
+MOST_SHARDS = 1000
+"""Tasks that one set of samples may be split into: each is planned, scheduled and published on its own."""
+
+
 class Sampling(Section):
     """The samples that are judged and shown, drawn with the EMA weights."""
 
@@ -392,8 +396,33 @@ class Sampling(Section):
         None, ge=0, le=1, description="Sigma of these chains; by default langevin.noise_scale."
     )
     batch_size: int = Field(250, ge=1, le=65_536, description="Chains that run side by side.")
+    shard_size: Optional[int] = Field(
+        None,
+        ge=1,
+        description="Images of each kind that one task draws: more are drawn by several tasks, side by side where "
+        "there are accelerators for it, and merged into the same samples. By default one task draws all.",
+    )
     film_chains: int = Field(8, ge=1, le=64, description="Chains in the film strip from noise to image.")
     film_frames: int = Field(11, ge=2, le=100, description="Pictures of each chain in the film strip.")
+
+    @model_validator(mode="after")
+    def _shards_are_whole_batches(self) -> Sampling:
+        size, batch = self.shard_size, self.batch_size
+        if size is None or size >= self.count:
+            return self
+        if size % batch:
+            nearest = " or ".join(str(n * batch) for n in (size // batch, size // batch + 1) if n)
+            raise ValueError(
+                f"sampling.shard_size is {size}, no multiple of sampling.batch_size ({batch}), so that chains would "
+                f"run in other batches and end in other last bits than in one task; give {nearest}, or another "
+                "batch_size"
+            )
+        if -(-self.count // size) > MOST_SHARDS:
+            raise ValueError(
+                f"sampling.shard_size is {size}, which makes {-(-self.count // size)} tasks of {self.count} images, "
+                f"more than {MOST_SHARDS}; give {-(-self.count // MOST_SHARDS)} or more"
+            )
+        return self
 
 
 class SNGAN(Section):

@@ -47,7 +47,7 @@ import numpy as np
 import tensorflow as tf
 
 folder, question, answer = sys.argv[1:]
-with np.load(question) as file:
+with np.load(question, allow_pickle=False) as file:
     of_each = {name: tf.constant(file[name]) for name in file.files}  # images, and labels of a conditional model
 first = {name: values[:1] for name, values in of_each.items()}
 chain = {"steps": tf.constant(5), "seed": tf.constant(7)}

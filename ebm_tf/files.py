@@ -1,4 +1,4 @@
-"""What a file holds, and whether the disk has it."""
+"""What a file holds, where it may be, and whether the disk has it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
+
+from ebm_tf.errors import MissingInput
 
 BLOCK_BYTES = 1 << 20
 
@@ -33,6 +35,32 @@ def sha256_of(path: Path) -> str:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file of a folder that a record names; to be asked wherever a name was read from a file.
+
+    The folder may itself be a link, and its files may be links among themselves.
+
+    Args:
+        name: with / between its parts.
+
+    Raises:
+        MissingInput: the name is none, absolute or has "..", or it is or goes through a link that leads out of there.
+    """
+    parts = str(name).split("/")
+    if not isinstance(name, str) or {"", ".", ".."} & set(parts) or "\0" in name:
+        raise MissingInput(
+            f"{folder} names a file {name!r}; a file in that folder has a relative name without '..': make it anew, "
+            "or get it from where you trust it"
+        )
+    path = folder.joinpath(*parts)
+    whole = Path(os.path.realpath(folder))
+    if whole not in Path(os.path.realpath(path)).parents:
+        raise MissingInput(
+            f"{path} is a link that leads out of {folder}, to {os.path.realpath(path)}; put the file itself there"
+        )
+    return path
 
 
 def sync(path: Path) -> None:

@@ -106,23 +106,26 @@ def stream_chains(
     report: Report,
     labels: np.ndarray | None = None,
     kind: Kind = Kind.FRESH,
+    first: int = 0,
 ) -> Iterator[Batch]:
-    """Independent chains, batch by batch, so that no more than one batch is held at a time.
+    """The independent chains first .. first + count - 1, batch by batch; no more than one batch is held at a time.
 
     Args:
         energy: of images, or of (images, labels) where there are labels.
         starts: where chains start.
-        count: chains in all.
+        count: chains to run.
         seed: 0 .. 2^31 - 1; chain i has random numbers of its own that follow from (seed, kind, i).
         batch_size: chains side by side (the last batch may be smaller).
         report: called every few seconds, and at the end of each batch.
-        labels: of the chains, int32 [count].
+        labels: of the chains from number 0 on, int32 [first + count] or more.
+        first: number of the first chain. Where it is a multiple of the batch size, the batches, and so the bits of
+            all images, are the same as if the chains before it had been run as well.
     """
     chains: Runner | None = None
     steps, portion = int(method.chain.steps), 1
     total = count * max(steps, 1)
-    for row in range(0, count, batch_size):
-        size = min(batch_size, count - row)
+    for row in range(first, first + count, batch_size):
+        size = min(batch_size, first + count - row)
         images = tf.convert_to_tensor(starts(row, size), tf.float32)
         chains = chains or Runner(energy, images.shape[1:], method, seed, kind, labels)
         state, done = chains.begin(images, row), 0
@@ -130,9 +133,9 @@ def stream_chains(
             end, began = min(done + portion, steps), time.monotonic()
             state, done = chains.advance(state, row, done, end), end
             portion = _next_portion(portion, time.monotonic() - began)
-            report(row * steps + size * done, total)
+            report((row - first) * steps + size * done, total)
         yield Batch(row, chains.images(state).numpy(), chains.acceptance(state))
-        report((row + size) * max(steps, 1), total)
+        report((row - first + size) * max(steps, 1), total)
 
 
 def film(

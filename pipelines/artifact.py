@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ebm_tf.errors import MissingInput
+from ebm_tf.files import inside, sha256_of
 
+FORMAT = 1
+"""Of the records that this program writes; it reads those up to it."""
+TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+FINGERPRINT = re.compile(r"[0-9a-f]{16,64}")
 PARAMS = "params.json"
 LOG = "log.txt"
 SPEED = ("speed.csv", "selection_speed.csv")
@@ -47,6 +54,19 @@ def _is_content(name: str) -> bool:
     return name not in NOT_CONTENT and "tensorboard" not in Path(name).parts[:-1]
 
 
+def sha256_once(path: Path) -> str:
+    """The sha256 of a file; one that was not written to since this process last asked is not read again."""
+    now = path.stat()
+    return _sha256_of_state(
+        str(path), (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _sha256_of_state(path: str, state: tuple[int, ...]) -> str:
+    return sha256_of(Path(path))
+
+
 @dataclass(frozen=True)
 class Artifact:
     """The folder `ROOT/artifacts/<task>/<first 16 digits of the fingerprint>`; once there, never changed."""
@@ -54,6 +74,18 @@ class Artifact:
     root: Path
     task: str
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        """Names are parts of paths, and some were read from a file.
+
+        Raises:
+            MissingInput: they are no names of an artifact.
+        """
+        if not TASK_NAME.fullmatch(self.task) or not FINGERPRINT.fullmatch(self.fingerprint):
+            raise MissingInput(
+                f"no artifact can be called {self.task}/{self.fingerprint}; the record that names it is damaged, make it "
+                "anew"
+            )
 
     @property
     def short(self) -> str:
@@ -89,6 +121,11 @@ class Artifact:
     def log(self) -> Path:
         """The log of the build in progress, or of the last one that failed."""
         return self.work / LOG
+
+    @property
+    def attempts_file(self) -> Path:
+        """How often the build was begun, and how long it took so far."""
+        return self.work / "attempts.json"
 
     @property
     def replaced(self) -> Path:
@@ -129,12 +166,17 @@ class Artifact:
         path = self.path / PARAMS
         try:
             params = json.loads(path.read_text(encoding="utf-8"))
+            if params.get("format", 1) > FORMAT:
+                raise MissingInput(
+                    f"{path} is of format {params['format']}, and this program knows formats up to {FORMAT}: use the "
+                    f"newer program that made it, or another --root, or rebuild it with --force {self.task}"
+                )
             if params["fingerprint"] != self.fingerprint:
                 raise self._damage(f"{path} is of {params['fingerprint']}, not {self.fingerprint}")
             return dict(params)
         except FileNotFoundError:
             raise self._damage(f"{path} is missing") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damage(f"{path} cannot be read ({error})") from error
 
     def complete(self) -> bool:
@@ -146,12 +188,47 @@ class Artifact:
         if not self.exists():
             return False
         for name, record in self.params()["files"].items():
-            path = self.path / name
+            path = inside(self.path, name)
             if not path.is_file():
                 raise self._damage(f"{path} is missing")
             if (size := path.stat().st_size) != record["bytes"]:
                 raise self._damage(f"{path} has {size} bytes, not {record['bytes']}")
         return True
+
+    def verify(self, tell: Callable[[int], None] = lambda read: None) -> None:
+        """Read every file that params.json lists, and compare its sha256 with the one that was published.
+
+        A file that was found right is not read again by this process, unless it was written to since.
+
+        Args:
+            tell: told of each file's bytes, once they are read.
+
+        Raises:
+            MissingInput: there is no artifact, or it is damaged; the text names the file.
+        """
+        if not self.complete():
+            raise self._damage(f"{self.path} is missing")
+        for name, record in self.params()["files"].items():
+            if sha256_once(inside(self.path, name)) != record["sha256"]:
+                raise self._damage(f"{self.path / name} has other bytes than were published")
+            tell(record["bytes"])
+
+    def read_text(self, name: str) -> str | None:
+        """The text of one of the files, after its sha256 was compared; None where the artifact has no such file.
+
+        Raises:
+            MissingInput: the artifact is damaged.
+        """
+        record = self.params()["files"].get(name)
+        if record is None:
+            return None
+        try:
+            content = inside(self.path, name).read_bytes()
+        except OSError as error:
+            raise self._damage(f"{self.path / name} cannot be read ({error})") from error
+        if hashlib.sha256(content).hexdigest() != record["sha256"]:
+            raise self._damage(f"{self.path / name} has other bytes than were published")
+        return content.decode("utf-8")
 
     def damage(self) -> str | None:
         """What is wrong with the artifact, if anything is."""
@@ -166,9 +243,13 @@ class Artifact:
         return str(self.params()["content"])
 
     def metrics(self) -> dict[str, Any]:
-        """The numbers in metrics.json; empty where the task has none."""
-        path = self.path / "metrics.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        """The numbers in metrics.json; empty where the task has none.
+
+        Raises:
+            MissingInput: the artifact is damaged.
+        """
+        text = self.read_text("metrics.json")
+        return {} if text is None else dict(json.loads(text))
 
     def _damage(self, what: str) -> MissingInput:
         return MissingInput(f"damaged artifact: {what}; rebuild it with --force {self.task}")

@@ -14,11 +14,13 @@ from ebm_tf.models.summary import Summary
 from ebm_tf.nested import flat
 from pipelines.comparison import ABSENT, Cell, Comparison, number, what_differs
 from pipelines.runner import Outcome
+from pipelines.sweep import Sweep
 
 LOG_LINES = 15
 LONGEST_LIST = 12
 COLOURS = {
     "ran": "green", "run": "yellow", "reused": "cyan", "reuse": "cyan", "failed": "red", "not_run": "dim",
+    "done": "green", "missing_input": "red", "busy": "yellow", "interrupted": "yellow",
     "whole": "green", "missing": "dim", "damaged": "red", "stale": "yellow", "in work": "blue",
 }  # fmt: skip
 
@@ -48,12 +50,46 @@ def show_outcome(outcome: Outcome, data: Console, messages: Console) -> None:
         line = f"{outcome.task}: done in {outcome.seconds:.1f} s, see {outcome.artifact}"
         messages.print(line, highlight=False, markup=False, soft_wrap=True)
         return
-    messages.print(f"error: {outcome.error}", style="red", highlight=False, markup=False, soft_wrap=True)
-    if outcome.log is not None:
-        messages.print(f"log: {outcome.log}", highlight=False, markup=False, soft_wrap=True)
-        # What a user can mend has been said; of anything else the log knows more.
-        for line in _last_lines(outcome.log) if outcome.exit_code == 3 else ():
-            messages.print(f"  {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    # What a user can mend has been said; of anything else the log knows more.
+    for line in _last_lines(outcome.log) if outcome.log is not None and outcome.exit_code == 3 else ():
+        messages.print(f"  {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    _say_error(outcome, messages)
+
+
+def show_sweep(sweep: Sweep, data: Console, messages: Console) -> None:
+    """A row for each combination (* marks the best by a metric), how they compare, and how it ended."""
+    metrics = list(dict.fromkeys(metric for row in sweep.rows for metric in row.numbers))
+    rows = [
+        (
+            row.experiment,
+            *row.values.values(),
+            row.outcome.status,
+            *(_cell(row.numbers.get(metric), sweep.best(metric) == row.experiment) for metric in metrics),
+        )
+        for row in sweep.rows
+    ]
+    headings = ("experiment", *sweep.rows[0].values, "state", *metrics)
+    data.print(table(headings, rows))
+    for group in sweep.compared.groups if sweep.compared else ():
+        unlike = [f"Otherwise measured: {what_differs(group)}"] if group.differs else []
+        for line in [*unlike, *group.verdicts]:
+            data.print(line, highlight=False, markup=False, soft_wrap=True)
+    for note in sweep.compared.notes if sweep.compared else ():
+        data.print(note, highlight=False, markup=False, soft_wrap=True)
+    done = [row for row in sweep.rows if row.outcome.exit_code == 0]
+    for row in sweep.rows:
+        if row.outcome.exit_code:
+            _say_error(row.outcome, messages, f"{row.experiment}: ")
+    first = sweep.rows[0].outcome
+    line = f"{first.task}: {len(done)} of {len(sweep.rows)} done in {first.seconds:.1f} s, see runs/"
+    messages.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_error(outcome: Outcome, messages: Console, whose: str = "") -> None:
+    """What happened and which log to read, in one line."""
+    log = "" if outcome.log is None else f"; log: {outcome.log}"
+    line = f"error: {whose}{outcome.error}{log}"
+    messages.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_network(summary: Summary, data: Console) -> None:

@@ -46,6 +46,12 @@ class Journal:
         """The last ran, reused or failed line of each task, by its key."""
         return {line["key"]: line for line in self.read() if line["event"] in ("ran", "reused", "failed")}
 
+    def unended(self) -> list[str]:
+        """Keys of the tasks that were started and have no ending: nobody was left to write it."""
+        begun = dict.fromkeys(line["key"] for line in self.read() if line["event"] == "started")
+        ended = self.endings()
+        return [key for key in begun if key not in ended]
+
     def failures(self) -> list[dict[str, Any]]:
         """The failed lines among `endings`, in the order in which they happened."""
         return [line for line in self.endings().values() if line["event"] == "failed"]

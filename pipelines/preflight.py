@@ -20,7 +20,7 @@ def check(root_task: StageTask, minimum_free_disk_mb: int, forced: Collection[st
     Args:
         root_task: the task that is to be run.
         minimum_free_disk_mb: MiB that must be free at the root.
-        forced: tasks that are rebuilt anyway, damaged or not.
+        forced: keys of tasks that are rebuilt anyway, damaged or not.
 
     Raises:
         MissingInput: one of them will not do.
@@ -34,7 +34,7 @@ def check(root_task: StageTask, minimum_free_disk_mb: int, forced: Collection[st
             f"{minimum_free_disk_mb}; free some, or give another --root"
         )
     for task in tree(root_task):
-        wanted = task.name() in forced or task.artifact.rebuild_wanted
+        wanted = task.key in forced or task.artifact.rebuild_wanted
         if not wanted and (damage := task.artifact.damage()):
             raise MissingInput(damage)
 

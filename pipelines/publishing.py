@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ebm_tf.files import sha256_of, sync
-from pipelines.artifact import LOG, PARAMS, Artifact, canonical_json, content_digest
+from pipelines.artifact import FORMAT, LOG, PARAMS, Artifact, canonical_json, content_digest
 from pipelines.provenance import git_revision, host, versions
 
 
@@ -27,6 +27,7 @@ def prepare_work(artifact: Artifact, input_contents: Mapping[str, str]) -> None:
     now = canonical_json(dict(input_contents))
     if not made_from.is_file() or made_from.read_text(encoding="utf-8") != now:
         shutil.rmtree(artifact.checkpoints, ignore_errors=True)
+        artifact.attempts_file.unlink(missing_ok=True)
     artifact.output.mkdir(parents=True)
     artifact.checkpoints.mkdir(exist_ok=True)
     made_from.write_text(now, encoding="utf-8")
@@ -47,6 +48,7 @@ def publish(artifact: Artifact, record: Mapping[str, Any]) -> None:
         if path.is_file()
     }
     params = {
+        "format": FORMAT,
         **record,
         "files": files,
         "content": content_digest(files),

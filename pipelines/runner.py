@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 from ebm_tf.config import Experiment
 from ebm_tf.errors import ConfigError
 from pipelines import links, preflight
+from pipelines.forcing import forced_keys
+from pipelines.in_use import in_use
 from pipelines.interruption import Interrupted, Interruption
 from pipelines.journal import Journal
 from pipelines.lock import holder, locked
@@ -36,7 +38,16 @@ class Request:
         workers: tasks at the same time.
         scheduler: "local" or "HOST:PORT".
         debug: let Luigi's log be heard.
+        downstream: rebuild also what stands on the forced tasks.
+        accelerators: how many tasks may train or sample at the same time, where the scheduler is local.
+        wait: wait for what another run builds; otherwise such a run is told that it is busy.
+        others: further experiments to run the task of, side by side with the first.
     """
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """All of them, the first one first."""
+        return [self.experiment, *self.others]
 
     task: str
     experiment: Experiment
@@ -45,6 +56,10 @@ class Request:
     workers: int = 1
     scheduler: str = "local"
     debug: bool = False
+    downstream: bool = False
+    accelerators: int = 1
+    wait: bool = True
+    others: Sequence[Experiment] = ()
 
 
 @dataclass(frozen=True)
@@ -73,11 +88,24 @@ class Outcome:
 
 
 def execute(request: Request, watch: Watch = lambda journal: nullcontext()) -> Outcome:
-    """Run a task and what it stands on.
+    """Run a task and what it stands on; of a request with several experiments, the outcome of the first.
+
+    See `execute_all`.
+    """
+    return execute_all(request, watch)[0]
+
+
+def execute_all(request: Request, watch: Watch = lambda journal: nullcontext()) -> list[Outcome]:
+    """Run a task of every experiment of the request, and what they stand on; what they share is built once.
+
+    One that fails does not keep the others from being tried.
 
     Args:
         request: what is to be run.
         watch: makes a context, entered while tasks run, that may read the journal.
+
+    Returns:
+        An outcome for each experiment, in their order.
 
     Raises:
         ConfigError: unknown task, a forced task that the task does not need, a scheduler that is none.
@@ -85,58 +113,76 @@ def execute(request: Request, watch: Watch = lambda journal: nullcontext()) -> O
         Busy: a task to be forced is being built.
     """
     began = time.monotonic()
-    root_task = _checked(request)
-    with Interruption() as interruption, tempfile.TemporaryDirectory(prefix="ebm-run-") as scratch:
+    forced = _forced_where_all_is_well(request)
+    with (
+        Interruption() as interruption,
+        in_use(request.root),
+        tempfile.TemporaryDirectory(prefix="ebm-run-") as scratch,
+    ):
         journal = Journal(Path(scratch) / "journal.jsonl")
-        task = type(root_task).of(request.experiment, request.root, journal.path)
+        kind = task_named(request.task)
+        tasks = [kind.of(one, request.root, journal.path, request.wait) for one in request.experiments]
+        steps = {step.key: step for task in tasks for step in tree(task)}
         present: set[str] = set()
+        done: set[str] = set()
         try:
-            _want_rebuilds(task, request.forced)
-            present = {step.key for step in tree(task) if step.complete()}
+            _want_rebuilds(step for step in steps.values() if step.key in forced)
+            present = {step.key for step in steps.values() if step.complete()}
             with watch(journal):
-                complete = _build(task, request, journal)
-            if complete:
-                links.refresh(request.experiment, request.root)
+                _build(tasks, request, journal)
+            done = {task.key for task in tasks if task.complete()}
+            for task, experiment in zip(tasks, request.experiments):
+                if task.key in done:
+                    links.refresh(experiment, request.root)
         except Interrupted:
-            complete = False
-        return _outcome(
-            task, complete, journal, present, interruption.signal_number, time.monotonic() - began
-        )
+            done = set()
+        seconds = time.monotonic() - began
+        return [
+            _outcome(task, task.key in done, journal, present, interruption.signal_number, seconds)
+            for task in tasks
+        ]
 
 
-def _checked(request: Request) -> StageTask:
-    """The root task, when nothing speaks against running it; writes nothing."""
-    root_task = task_named(request.task).of(request.experiment, request.root)
-    steps = [step.name() for step in tree(root_task)]
-    for name in request.forced:
-        if task_named(name).name() not in steps:
-            needed = ", ".join(dict.fromkeys(steps))
-            raise ConfigError(f"--force {name}: {request.task} does not need it; it needs {needed}")
+def _forced_where_all_is_well(request: Request) -> set[str]:
+    """Keys of the tasks to rebuild, when nothing that can be known before a run speaks against it; writes nothing."""
     scheduler_arguments(request.scheduler)
-    preflight.check(root_task, request.experiment.compute.minimum_free_disk_mb, request.forced)
-    check(root_task, request.forced)
-    all_tasks(request.experiment, request.root)  # links are made to all of them, at the end
-    return root_task
+    if request.accelerators != 1 and request.scheduler != "local":
+        raise ConfigError(
+            f"--accelerators {request.accelerators} has no effect on {request.scheduler}: give it to the command "
+            "scheduler there"
+        )
+    kind = task_named(request.task)
+    forced: set[str] = set()
+    for experiment in request.experiments:
+        root_task = kind.of(experiment, request.root)
+        keys = forced_keys(root_task, request.forced, request.downstream)
+        preflight.check(root_task, experiment.compute.minimum_free_disk_mb, keys)
+        check(root_task, keys)
+        all_tasks(experiment, request.root)  # links are made to all of them, at the end
+        forced |= keys
+    return forced
 
 
-def _want_rebuilds(root_task: StageTask, forced: Sequence[str]) -> None:
-    for step in tree(root_task):
-        if step.name() in forced:
-            with locked(step.artifact):
-                step.artifact.want_rebuild()
+def _want_rebuilds(steps: Iterable[StageTask]) -> None:
+    for step in steps:
+        with locked(step.artifact):
+            step.artifact.want_rebuild()
 
 
-def _build(task: StageTask, request: Request, journal: Journal) -> bool:
-    """Schedule until the task is there, or something failed, or nothing more happens.
+def _build(tasks: Sequence[StageTask], request: Request, journal: Journal) -> None:
+    """Schedule until the tasks are there, or something failed, or nothing more happens.
 
     Once is mostly enough. A rebuilt input can leave behind an artifact that Luigi had counted as done when it
     planned; the next round takes that up.
     """
     while True:
         endings = len(journal.endings())
-        complete = schedule(task, request.scheduler, request.workers, request.debug)
-        if complete or journal.failures() or len(journal.endings()) == endings:
-            return complete
+        complete = schedule(
+            tasks, request.scheduler, request.workers, request.accelerators, request.wait, request.debug
+        )
+        troubled = journal.failures() or journal.unended()
+        if complete or troubled or len(journal.endings()) == endings:
+            return
 
 
 def _outcome(
@@ -169,10 +215,18 @@ def _verdict(
         return 128 + signal_number, f"interrupted; the next run of {task.name()} goes on from here", None
     if complete:
         return 0, None, None
-    if failures := journal.failures():
+    steps = {step.key: step for step in tree(task)}
+    failures = [failure for failure in journal.failures() if failure["key"] in steps]
+    if failures:
         first = failures[0]
         return first["exit_code"], first["message"], Path(first["log"]) if first["log"] else None
-    if not journal.endings():
+    if cut_short := [steps[key] for key in journal.unended() if key in steps]:
+        step = cut_short[0]
+        line = (
+            f"{step.title}: the worker process that built it was killed (out of memory?); run again to go on"
+        )
+        return 3, line, step.artifact.log if step.artifact.log.is_file() else None
+    if not any(key in steps for key in journal.endings()):
         return 5, _held_back(task), None
     return 3, f"{task.name()} is not complete although no task failed; `plan` says what is missing", None
 

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +18,16 @@ from luigi.parameter import ParameterVisibility
 from ebm_tf.config import Experiment
 from ebm_tf.errors import EBMError
 from pipelines.artifact import Artifact, canonical_json, fingerprint
+from pipelines.attempts import Attempt
 from pipelines.interruption import Interrupted, stop_with_parent
 from pipelines.journal import Journal
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work, publish
-from pipelines.stage_process import StageError, run_stage
+from pipelines.stage_process import Progress, StageError, run_stage
 
 LUIGI_STATUS_SECONDS = 1.0
+LARGE_BYTES = 1 << 28
+"""Of inputs whose verification takes long enough to be shown."""
 
 Self = TypeVar("Self", bound="StageTask")
 Inputs = dict[str, tuple[type["StageTask"], dict[str, Any], str]]
@@ -57,6 +59,12 @@ class StageTask(luigi.Task):
         significant=False,
         visibility=ParameterVisibility.PRIVATE,
     )
+    wait = luigi.BoolParameter(
+        description="Wait for an artifact that another run builds, instead of giving up.",
+        default=True,
+        significant=False,
+        visibility=ParameterVisibility.PRIVATE,
+    )
     variant = luigi.Parameter(
         description="How the experiment differs from the one that was asked for.",
         default="",
@@ -68,16 +76,26 @@ class StageTask(luigi.Task):
     UPSTREAM: ClassVar[tuple[type[StageTask], ...]] = ()
 
     @classmethod
-    def of(cls: type[Self], experiment: Experiment, root: Path, journal: Path = Path(os.devnull)) -> Self:
-        """The task of an experiment, with its results below `root`."""
-        return cls._of_json(
-            canonical_json(experiment.model_dump(mode="json")), str(root.absolute()), str(journal), ""
-        )
+    def of(
+        cls: type[Self],
+        experiment: Experiment,
+        root: Path,
+        journal: Path = Path(os.devnull),
+        wait: bool = True,
+    ) -> Self:
+        """The task of an experiment, with its results below `root`.
+
+        Args:
+            journal: file that the run's events go to.
+            wait: wait for an artifact that another run builds; otherwise this fails with `Busy`.
+        """
+        values = canonical_json(experiment.model_dump(mode="json"))
+        return cls._of_json(values, "", root=str(root.absolute()), journal=str(journal), wait=wait)
 
     @classmethod
-    def _of_json(cls: type[Self], experiment: str, root: str, journal: str, variant: str) -> Self:
+    def _of_json(cls: type[Self], experiment: str, variant: str, **of_the_run: Any) -> Self:
         identity = _fingerprint(cls, experiment)
-        return cls(root=root, fingerprint=identity, experiment=experiment, journal=journal, variant=variant)
+        return cls(fingerprint=identity, experiment=experiment, variant=variant, **of_the_run)
 
     @classmethod
     def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
@@ -141,10 +159,9 @@ class StageTask(luigi.Task):
 
     def sources(self) -> dict[str, StageTask]:
         """The tasks whose artifacts the stage reads, by the names that it knows them under."""
+        of_the_run = {"root": self.root, "journal": self.journal, "wait": self.wait}
         return {
-            name: upstream._of_json(
-                canonical_json(experiment), self.root, self.journal, difference or self.variant
-            )
+            name: upstream._of_json(canonical_json(experiment), difference or self.variant, **of_the_run)
             for name, (upstream, experiment, difference) in self.inputs_of(
                 json.loads(self.experiment)
             ).items()
@@ -190,9 +207,14 @@ class StageTask(luigi.Task):
         journal, started = Journal(Path(self.journal)), time.monotonic()
         stop_with_parent()
         journal.write(self.title, "started", self.key)
+        tell = self._progress(journal)
+
+        def waiting(owner: str) -> None:
+            tell({"message": f"waits for process {owner}, which builds it"})
+
         try:
-            with locked(self.artifact) as lock:
-                ending = "reused" if self.complete() else self._build(lock, journal)
+            with locked(self.artifact, waiting if self.wait else None) as lock:
+                ending = "reused" if self.complete() else self._build(lock, tell)
         except Interrupted:
             # In a forked worker a traceback would follow; there is nothing left to do but to be gone.
             if multiprocessing.parent_process() is not None:
@@ -204,16 +226,23 @@ class StageTask(luigi.Task):
             raise
         journal.write(self.title, ending, self.key, seconds=round(time.monotonic() - started, 2))
 
-    def _build(self, lock: int, journal: Journal) -> str:
+    def _build(self, lock: int, tell: Progress) -> str:
         artifact, began = self.artifact, datetime.now(timezone.utc)
         inputs = {
             name: {"task": task.name(), "fingerprint": task.fingerprint, "content": task.artifact.content()}
             for name, task in self.sources().items()
         }
+        verified = self._verify_inputs(tell)
         prepare_work(artifact, {name: made["content"] for name, made in inputs.items()})
+        attempt = Attempt(artifact)
         spec = artifact.work / "spec.json"
         spec.write_text(json.dumps(self._spec(), indent=2) + "\n", encoding="utf-8")
-        run_stage(self.name(), spec, artifact.output, artifact.log, lock, self._progress(journal))
+
+        def progress(event: dict[str, Any]) -> None:
+            attempt.note()
+            tell(event)
+
+        run_stage(self.name(), spec, artifact.output, artifact.log, lock, progress)
         if not any(path.is_file() for path in artifact.output.rglob("*")):
             raise StageError(f"{self.name()}: its process ended well but wrote no files", 3, artifact.log)
         record = {
@@ -224,10 +253,29 @@ class StageTask(luigi.Task):
             "inputs": inputs,
             "seed": json.loads(self.experiment)["seed"],
             "started": began.isoformat(timespec="seconds"),
-            "seconds": round((datetime.now(timezone.utc) - began).total_seconds(), 2),
+            "attempts": attempt.number,
+            "seconds": attempt.seconds,
+            "seconds_verifying": verified,
         }
         publish(artifact, record)
         return "ran"
+
+    def _verify_inputs(self, tell: Progress) -> float:
+        """Compare what the stage will read with what was published; returns the seconds that this took."""
+        began = time.monotonic()
+        inputs = list({task.key: task.artifact for task in self.sources().values()}.values())
+        total = sum(record["bytes"] for made in inputs for record in made.params()["files"].values())
+        done = 0
+
+        def read(count: int) -> None:
+            nonlocal done
+            done += count
+            if total >= LARGE_BYTES:
+                tell({"done": done >> 20, "total": total >> 20, "message": "MiB of inputs verified"})
+
+        for artifact in inputs:
+            artifact.verify(read)
+        return round(time.monotonic() - began, 2)
 
     def _spec(self) -> dict[str, Any]:
         return {
@@ -239,7 +287,7 @@ class StageTask(luigi.Task):
             "work": str(self.artifact.checkpoints),
         }
 
-    def _progress(self, journal: Journal) -> Callable[[dict[str, Any]], None]:
+    def _progress(self, journal: Journal) -> Progress:
         """A callback that tells the journal, and, not too often, Luigi."""
         told = 0.0
 

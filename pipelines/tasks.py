@@ -166,15 +166,15 @@ class ShowAugmentations(StageTask):
     UPSTREAM = (PrepareDataset,)
 
 
-class GenerateSamples(StageTask):
-    """Draws samples: Langevin chains of the energy model, or images of the baseline (sampling.source)."""
+class SamplingTask(StageTask):
+    """A task that draws from a trained model: the energy model, or the baseline (sampling.source)."""
 
     UPSTREAM = (PrepareDataset,)
     resources = ACCELERATOR
 
     @classmethod
     def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
-        """Those of the model that is sampled."""
+        """Those of the model that is sampled; how many tasks draw changes no sample, and is seen by the inputs."""
         if experiment["sampling"]["source"] == "sngan":
             return (
                 "seed",
@@ -182,13 +182,62 @@ class GenerateSamples(StageTask):
                 *(f"sampling.{key}" for key in ("source", "seed", "count", "batch_size")),
             )
         augmented = ("augmentation",) if experiment["sampling"]["augment_every"] else ()
-        return ("seed", "model", "langevin", "sampling", *augmented)
+        sampling = (f"sampling.{key}" for key in Sampling.model_fields if key != "shard_size")
+        return ("seed", "model", "langevin", *sampling, *augmented)
 
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
         """The images and the model that is sampled."""
         trained: type[StageTask] = TrainSNGAN if experiment["sampling"]["source"] == "sngan" else TrainEBM
         return {**super().inputs_of(experiment), trained.name(): (trained, experiment, "")}
+
+
+class DrawSamples(SamplingTask):
+    """Draws one shard of the samples (sampling.shard_size).
+
+    Its experiment has one entry more than the one that was asked for: "shard", the number of its first sample and how
+    many there are.
+    """
+
+    @classmethod
+    def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
+        """Those of the samples, but for the film's, and which samples."""
+        of_the_film = ("sampling.film_chains", "sampling.film_frames")
+        shared = (path for path in super().settings_of(experiment) if path not in of_the_film)
+        return (*shared, *(("shard",) if cls.applies(experiment) else ()))
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """As of any experiment: what is below does not know of shards."""
+        return super().inputs_of({key: value for key, value in experiment.items() if key != "shard"})
+
+    @classmethod
+    def applies(cls, experiment: dict[str, Any]) -> bool:
+        """Where it is told which shard to draw; GenerateSamples does."""
+        return "shard" in experiment
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """A shard."""
+        if not cls.applies(experiment):
+            raise ConfigError(
+                "DrawSamples draws the one shard that GenerateSamples asks it for; run GenerateSamples, with a "
+                "sampling.shard_size below sampling.count"
+            )
+
+
+class GenerateSamples(SamplingTask):
+    """Draws samples: Langevin chains of the energy model, or images of the baseline (sampling.source)."""
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The images and the model that is sampled; of samples in shards also these."""
+        inputs, shards = super().inputs_of(experiment), shards_of(experiment["sampling"])
+        baseline = "sngan " if experiment["sampling"]["source"] == "sngan" else ""
+        for number, shard in enumerate(shards, start=1):
+            variant = f"{baseline}shard {number} of {len(shards)}"
+            inputs[f"shard {number}"] = (DrawSamples, {**experiment, "shard": shard}, variant)
+        return inputs
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
@@ -200,6 +249,14 @@ class GenerateSamples(StageTask):
         demands.chains_can_be_drawn(sampling, Langevin(**experiment["langevin"]), augmented)
         if images:
             demands.wanted_labels(sampling.labels, labels_known(experiment, images))
+
+
+def shards_of(sampling: dict[str, Any]) -> list[list[int]]:
+    """First sample and number of samples of each shard; none where one task draws all."""
+    count, size = sampling["count"], sampling["shard_size"]
+    if size is None or size >= count:
+        return []
+    return [[first, min(size, count - first)] for first in range(0, count, size)]
 
 
 class RetrieveNeighbours(StageTask):
@@ -361,6 +418,7 @@ TASKS: dict[str, type[StageTask]] = {
         BaselineStatistics,
         TrainEBM,
         TrainSNGAN,
+        DrawSamples,
         GenerateSamples,
         RetrieveNeighbours,
         EvaluateFID,
@@ -392,13 +450,13 @@ def check(root_task: StageTask, forced: Collection[str] = ()) -> None:
     """Refuse an experiment of which some task that would run can make nothing.
 
     Args:
-        forced: names of tasks that run although their artifacts are there.
+        forced: keys of tasks that run although their artifacts are there.
 
     Raises:
         ConfigError, MissingInput: the text says what and why.
     """
     for step in tree(root_task):
-        if step.name() in forced or step.artifact.rebuild_wanted or not step.artifact.exists():
+        if step.key in forced or step.artifact.rebuild_wanted or not step.artifact.exists():
             step.demand(json.loads(step.experiment))
 
 

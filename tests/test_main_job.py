@@ -175,6 +175,7 @@ def test_the_best_weights_can_be_sampled(reported):
     assert told["weights"] == "average (EMA), at the step that selection found best"
 
 
+@pytest.mark.slow
 def test_a_forced_training_that_comes_out_identical_leaves_what_stands_on_it(reported):
     root, _ = reported
     code, outcome, errors = cli(

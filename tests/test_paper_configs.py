@@ -33,7 +33,7 @@ DOWNLOADED = [
     "celeba_hq128_released_code", "lsun_bedroom128", "svhn",
 ]  # fmt: skip
 OWN_FILES = ["fashion_mnist_idx", "folder", "tiles"]
-FAST_TRAINED, FAST_WITHOUT_DATA = {"mnist", "fashion_mnist_idx"}, {"mnist", "cifar10", "celeba_hq128"}
+FAST_TRAINED, FAST_WITHOUT_DATA = {"mnist"}, {"mnist", "celeba_hq128"}
 SECONDS_WITHOUT_NETWORK = 30
 
 

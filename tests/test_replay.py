@@ -86,7 +86,7 @@ def test_labels_and_ages_stay_with_their_images():
 
 
 def test_reservoir_fills_first_and_then_keeps_every_image_with_the_same_probability():
-    stream, capacity, runs = 40, 8, 600
+    stream, capacity, runs = 40, 8, 200
     kept = np.zeros(stream)
     for run in range(runs):
         replay = buffer(capacity, "reservoir")

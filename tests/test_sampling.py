@@ -140,6 +140,22 @@ def test_portions_change_no_image(method, monkeypatch):
     np.testing.assert_array_equal(images_of(stream(method)), through)
 
 
+@pytest.mark.parametrize("method", [Method(CHAIN), COLD])
+def test_later_chains_alone_are_the_same_bits_in_whole_batches(method):
+    """With the labels of their numbers."""
+    labels = np.arange(11, dtype=np.int32) % 3
+    more = {"energy": bowls, "labels": labels}
+    whole, told = stream(method, count=11, **more), []
+    alone = stream(method, count=5, first=6, report=lambda done, total: told.append((done, total)), **more)
+    assert [batch.first for batch in alone] == [6, 9]
+    np.testing.assert_array_equal(images_of(alone), images_of(whole)[6:])
+    if method.temperature is not None:
+        for one, other in zip(alone, whole[2:]):
+            np.testing.assert_array_equal(one.acceptance, other.acceptance)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (5 * 6, 5 * 6), "of these chains"
+
+
 def test_portions_grow_while_they_are_short_and_shrink_when_they_are_long():
     assert sampling._next_portion(1, 0.001) == 2
     assert sampling._next_portion(10, 4.0) == 5

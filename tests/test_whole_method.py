@@ -32,6 +32,7 @@ def root(tmp_path_factory):
     return tmp_path_factory.mktemp("root")
 
 
+@pytest.mark.slow
 def test_the_models_are_compared_by_one_protocol(root):
     outcome = ran_well("CompareModels", root, settings=BRIEF)
     assert states(outcome)["EvaluateFID (sngan)"] == "ran"
@@ -45,6 +46,7 @@ def test_the_models_are_compared_by_one_protocol(root):
     assert judged[0]["frechet_distance"]["fresh"] != judged[1]["frechet_distance"]["fresh"]
 
 
+@pytest.mark.slow
 def test_a_conditional_model_draws_a_row_for_each_class(root):
     outcome = ran_well("GenerateSamples", root, "digits_conditional", BRIEF)
     drawn = np.load(Path(outcome["artifact"]) / "fresh.npz", allow_pickle=False)

@@ -10,7 +10,7 @@ sampling, by the kept ones, so that an image depends on its latent alone. Averag
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -177,30 +177,33 @@ def load_generator(settings: SNGAN, image_shape: tuple[int, int, int], folder: s
 
 
 def generate(
-    generator: Generator, count: int, seed: int, batch_size: int, report: Callable[[int, int], None]
-) -> np.ndarray:
-    """Images that depend on (seed, their index) alone.
+    generator: Generator,
+    count: int,
+    seed: int,
+    batch_size: int,
+    report: Callable[[int, int], None],
+    first: int = 0,
+) -> Iterator[np.ndarray]:
+    """Images first .. first + count - 1 of a seed, batch by batch; each depends on (seed, its number) alone.
 
     The latents are the same bits whatever `batch_size` is; of the pixels, the last bit may follow the order in which
-    a matrix product of that size adds up.
+    a matrix product of that size adds up. It does not where `first` is a multiple of `batch_size`.
 
     Args:
         report: called with (images done, images in all).
 
-    Returns:
-        float32 [count, H, W, C] in [0, 1].
+    Yields:
+        float32 [n, H, W, C] in [0, 1].
     """
 
     @tf.function
-    def draw(first: tf.Tensor) -> tf.Tensor:
-        latents = normal_rows(first, batch_size, [generator.latent_size], [seed, SAMPLING])
+    def draw(row: tf.Tensor) -> tf.Tensor:
+        latents = normal_rows(row, batch_size, [generator.latent_size], [seed, SAMPLING])
         return generator(latents, training=False)
 
-    drawn = []
-    for first in range(0, count, batch_size):
-        drawn.append(draw(tf.constant(first)).numpy()[: count - first])
-        report(min(first + batch_size, count), count)
-    return np.concatenate(drawn)
+    for done in range(0, count, batch_size):
+        yield draw(tf.constant(first + done)).numpy()[: count - done]
+        report(min(done + batch_size, count), count)
 
 
 def _kernel(gain: float, seed: int) -> keras.initializers.Initializer:

@@ -1,8 +1,10 @@
 """The training loop of the SNGAN baseline: batches in, a finished run out, also after a kill.
 
-The newest checkpoint brings back weights, the vectors u of spectral normalisation, batch-norm statistics, optimisers
-and the seconds so far; history and pictures of later steps are forgotten; training goes on with the same numbers as
-if it had never stopped, on one device: of several, each with batch-norm statistics of its own, the mean is saved.
+The newest whole checkpoint brings back weights, the vectors u of spectral normalisation, batch-norm statistics,
+optimisers and the seconds so far; history and pictures of later steps are forgotten; training goes on with the same
+numbers as if it had never stopped, on one device: of several, each with batch-norm statistics of its own, the mean is
+saved. Where every checkpoint is damaged it starts over.
+
 With a budget of seconds the numbers of each step are the same again, but how many steps there are depends on the
 machine.
 """
@@ -22,7 +24,7 @@ from ebm_tf.baselines.adversarial import Adversaries
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
-from ebm_tf.training.checkpoint import CheckpointFolder
+from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
 from ebm_tf.training.history import History
 
 Report = Callable[[int, int, str], None]
@@ -68,18 +70,21 @@ class Loop:
         )
 
     def run(self, report: Report) -> None:
-        """Train to the end, from the newest checkpoint if there is one.
+        """Train to the end, from the newest whole checkpoint if there is one.
 
         Raises:
             EBMError: a measurement is not a number.
         """
         saved = self.checkpoints.steps()
-        if saved:
-            run = self.checkpoints.restore(saved[-1])
+        step = self.checkpoints.first_whole(reversed(saved))
+        if step is not None:
+            run = self.checkpoints.restore(step)
             self.position = Position(**run["position"])
-            self.history.rewind(self.position.step, run["history"])
-            report(*self._progress(), f"resumed at step {self.position.step}")
+            self.history.rewind(step, run["history"])
+            report(*self._progress(), f"resumed at step {step}")
         else:
+            if saved:
+                report(*self._progress(), STARTS_OVER)
             self.history.rewind(0, self.history.state())
         before, since = self.position.seconds, self.clock()
         batches = self._batches()

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf.errors import MissingInput
+from ebm_tf.files import UNREADABLE, inside
 
 Split = Literal["train", "test"]
 NO_LABEL = -1
@@ -48,16 +49,24 @@ class Store:
     """A finished store, opened without reading its images.
 
     Raises:
-        MissingInput: no manifest there.
+        MissingInput: no manifest there, or one that cannot be read, or names files outside of the folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        manifest = self.folder / "manifest.json"
+        manifest = inside(self.folder, "manifest.json")
         if not manifest.is_file():
             raise MissingInput(f"no data set in {folder}: {manifest.name} is missing")
-        values = json.loads(manifest.read_text(encoding="utf-8"))
-        self.manifest = Manifest(**{**values, "shape": tuple(values["shape"])})
+        try:
+            values = json.loads(manifest.read_text(encoding="utf-8"))
+            self.manifest = Manifest(**{**values, "shape": tuple(values["shape"])})
+            names = list(self.manifest.sha256)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MissingInput(
+                f"no data set in {folder}: {manifest.name} cannot be read ({error})"
+            ) from error
+        for name in names:
+            inside(self.folder, name)
 
     def images(self, split: Split) -> np.ndarray:
         """uint8 [n, H, W, C], mapped from the file."""
@@ -69,8 +78,8 @@ class Store:
 
     def _load(self, name: str) -> np.ndarray:
         try:
-            return np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            return np.load(inside(self.folder, name), mmap_mode="r", allow_pickle=False)
+        except UNREADABLE as error:
             raise MissingInput(f"cannot read {self.folder / name}: {error}") from error
 
 

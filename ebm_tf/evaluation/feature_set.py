@@ -23,7 +23,7 @@ from ebm_tf.evaluation.distances import FrechetTo
 from ebm_tf.evaluation.extractors.base import FeatureExtractor, Identity
 from ebm_tf.evaluation.growing_features import GrowingFeatures, ImagesDigest, write_json
 from ebm_tf.evaluation.statistics import Moments
-from ebm_tf.files import UNREADABLE
+from ebm_tf.files import UNREADABLE, inside
 
 Report = Callable[[int, int], None]
 """Is told the images done and those in all."""
@@ -55,17 +55,17 @@ class FeatureSet:
         """The set that a folder holds.
 
         Raises:
-            MissingInput: it holds none, or an unfinished or damaged one.
+            MissingInput: it holds none, an unfinished or damaged one, or links that lead out of it.
         """
         try:
-            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            card = json.loads(inside(folder, CARD).read_text(encoding="utf-8"))
             identity = Identity(**card["extractor"])
             count = int(card["images"])
-            features = _mapped(folder / FEATURES, (count, identity.features))
+            features = _mapped(inside(folder, FEATURES), (count, identity.features))
             logits = None
             if identity.classes is not None:
-                logits = _mapped(folder / LOGITS, (count, identity.classes))
-            moments = Moments.load(folder / MOMENTS)
+                logits = _mapped(inside(folder, LOGITS), (count, identity.classes))
+            moments = Moments.load(inside(folder, MOMENTS))
             if (moments.count, moments.dim) != features.shape:
                 raise ValueError(
                     f"{MOMENTS} is of {moments.count} vectors of {moments.dim}, {FEATURES} holds {features.shape}"

@@ -6,6 +6,7 @@ import argparse
 import errno
 import importlib
 import os
+import re
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ STAGES = {
     "BaselineStatistics": "baseline_statistics",
     "TrainEBM": "train_ebm",
     "TrainSNGAN": "train_sngan",
+    "DrawSamples": "draw_samples",
     "GenerateSamples": "generate_samples",
     "RetrieveNeighbours": "retrieve_neighbours",
     "EvaluateFID": "evaluate_fid",
@@ -34,6 +36,8 @@ STAGES = {
     "ExportModel": "export_model",
     "Report": "report",
 }
+OF_A_GRAPH = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\]$")
+"""Where TensorFlow met an error, as it puts it around what the error is."""
 
 
 def main() -> int:
@@ -88,7 +92,7 @@ def _end_with_parent(parent: int) -> None:
 def _as_one_line(error: Exception) -> EBMError:
     if isinstance(error, EBMError):
         return error
-    first = (str(error).strip() or "no message").splitlines()[0]
+    first = OF_A_GRAPH.sub("", (str(error).strip() or "no message").splitlines()[0])
     if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in first:
         return MissingInput(f"the disk is full, make room and run again ({first})")
     return EBMError(f"{type(error).__name__}: {first}")

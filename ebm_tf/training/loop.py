@@ -1,9 +1,9 @@
 """The training loop: batches in, a finished run out, whatever happens on the way.
 
-Resuming, in order: (1) the newest checkpoint brings back weights, average, optimiser, buffer, with augmentation
+Resuming, in order: (1) the newest whole checkpoint brings back weights, average, optimiser, buffer, with augmentation
 what was drawn from it ahead for the next step, with selection the best weights, and the guard's memory; (2) history,
 evaluations and pictures of later steps are forgotten; (3) the stream of batches is opened at that step; (4) training
-goes on with the same numbers as if it had never stopped.
+goes on with the same numbers as if it had never stopped. Where every checkpoint is damaged it starts over.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ebm_tf.config import Health
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
-from ebm_tf.training.checkpoint import CheckpointFolder
+from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
 from ebm_tf.training.health import Guard
 from ebm_tf.training.history import History
 from ebm_tf.training.selection import Selection
@@ -47,7 +47,7 @@ class Loop:
         selection: judges the averaged weights on the way; without it there are no evaluations.
 
     Raises:
-        EBMError: the run diverged more often than `health.rollbacks` allows.
+        EBMError: the run diverged more often than `health.rollbacks` allows, or with nothing to go back to.
     """
 
     def __init__(
@@ -74,12 +74,15 @@ class Loop:
         self.position = Position()
 
     def run(self, report: Report) -> None:
-        """Train to the end, from the newest checkpoint if there is one."""
+        """Train to the end, from the newest whole checkpoint if there is one."""
         saved = self.checkpoints.steps()
-        if saved:
-            self._go_to(saved[-1])
-            report(self.position.step, self.steps, f"resumed at step {self.position.step}")
+        step = self.checkpoints.first_whole(reversed(saved))
+        if step is not None:
+            self._go_to(step)
+            report(step, self.steps, f"resumed at step {step}")
         else:
+            if saved:
+                report(0, self.steps, STARTS_OVER)
             self.history.rewind(0, self.history.state())
             self._save()
         while self.position.step < self.steps:
@@ -145,8 +148,14 @@ class Loop:
                 "optimiser.warmup_steps"
             )
         settled = at_step - self.health.patience - self.trainer.training_settings.checkpoint_every // 2
-        good = [step for step in self.checkpoints.steps() if step <= settled]
-        step = good[-1] if good else self.checkpoints.steps()[0]
+        saved = self.checkpoints.steps()
+        good = [step for step in saved if step <= settled]
+        step = self.checkpoints.first_whole([*reversed(good), *saved[len(good) :]])
+        if step is None:
+            raise EBMError(
+                f"training diverged: {problem}, and every checkpoint to go back to is damaged; run again, which "
+                "starts from the beginning"
+            )
         factor = self.position.learning_rate_factor * self.health.learning_rate_factor
         self._go_to(step)
         event = {"step": at_step, "problem": problem, "back_to": step, "learning_rate_factor": factor}

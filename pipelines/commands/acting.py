@@ -15,25 +15,58 @@ def run(
     task: str = options.TASK,
     config: str = options.CONFIG,
     settings: list[str] = options.SET,
+    grid: list[str] = options.GRID,
     root: Path = options.ROOT,
     workers: int = options.WORKERS,
+    accelerators: int = options.ACCELERATORS,
     scheduler: str = options.SCHEDULER,
     force: list[str] = options.FORCE,
+    downstream: bool = options.DOWNSTREAM,
+    wait: bool = options.WAIT,
     as_json: bool = options.JSON,
     debug: bool = options.DEBUG,
 ) -> None:
-    """Run a task with all that it needs; what is there already is reused."""
+    """Run a task with all that it needs; what is there already is reused.
+
+    With --grid the task is run for every combination of values, and their numbers are set side by side:
+
+    python cli.py run --task EvaluateFID --grid langevin.step_size=10,30,100 --grid seed=0,1
+    """
     with errors_as_lines(task, as_json, debug):
-        from ebm_tf.config_files import load_experiment
-        from pipelines.display import show_outcome
-        from pipelines.runner import Request, execute
+        from pipelines import grid as grids
+        from pipelines import sweep
+        from pipelines.display import show_outcome, show_sweep
+        from pipelines.runner import Request, execute_all
         from pipelines.watching import Watcher
 
-        experiment = load_experiment(config, settings)
-        request = Request(task, experiment, root.absolute(), force, workers, scheduler, debug)
-        outcome = execute(request, lambda journal: Watcher(journal, messages))
-        if as_json:
-            print_json({**asdict(outcome), "artifact": outcome.artifact, "log": outcome.log})
+        points = grids.points(config, settings, grid)
+        first, *others = (point.experiment for point in points)
+        request = Request(
+            task,
+            first,
+            root.absolute(),
+            force,
+            workers,
+            scheduler,
+            debug,
+            downstream,
+            accelerators,
+            wait,
+            others,
+        )
+        outcomes = execute_all(request, lambda journal: Watcher(journal, messages))
+        if grid:
+            swept = sweep.gather(points, outcomes, root, "fresh")
+            code = swept.exit_code
+            if as_json:
+                print_json(sweep.as_json(swept))
+            else:
+                show_sweep(swept, data, messages)
         else:
-            show_outcome(outcome, data, messages)
-    raise typer.Exit(outcome.exit_code)
+            (outcome,) = outcomes
+            code = outcome.exit_code
+            if as_json:
+                print_json({**asdict(outcome), "artifact": outcome.artifact, "log": outcome.log})
+            else:
+                show_outcome(outcome, data, messages)
+    raise typer.Exit(code)

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from pipelines.commands import options
-from pipelines.commands.console import data, errors_as_lines, print_json
+from pipelines.commands.console import data, errors_as_lines, messages, print_json
+
+EXPLAINED_TASK = typer.Argument(
+    "EvaluateFID", metavar="[TASK]", help=f"Task to explain: {options.TASK_NAMES}."
+)
+DRAWN_TASK = typer.Argument(
+    "", metavar="[TASK]", help="Task to draw with all that it needs; by default all tasks of the experiment."
+)
+LOGGED_TASK = typer.Argument(..., metavar="TASK", help="Task whose log is wanted, as `status` calls it.")
+ARTIFACT = typer.Argument(
+    ...,
+    metavar="ARTIFACT",
+    help="Its folder; a link in runs/, as digits/TrainEBM; a task of --config; Task/FINGERPRINT, or a fingerprint, "
+    "of which the beginning is enough.",
+)
+DOT = typer.Option(False, "--dot", help="Print the graph for Graphviz: ... --dot | dot -Tsvg > graph.svg")
+VERIFY = typer.Option(
+    False,
+    "--verify",
+    help="Read every byte of every artifact, and compare its sha256 with the one published.",
+)
+FOLLOW = typer.Option(
+    False, "--follow", "-f", help="Go on with what is added until the build is over; Ctrl-C ends it."
+)
+LINES = typer.Option(50, "--lines", "-n", min=1, metavar="LINES", help="How many of the last lines.")
 
 
 def plan(
@@ -14,48 +44,218 @@ def plan(
     settings: list[str] = options.SET,
     root: Path = options.ROOT,
     force: list[str] = options.FORCE,
+    downstream: bool = options.DOWNSTREAM,
     as_json: bool = options.JSON,
     debug: bool = options.DEBUG,
 ) -> None:
-    """Say what a run would reuse and what it would run, and why; nothing is written."""
+    """Say what a run would reuse and what it would run, why, and how long that may take; nothing is written.
+
+    Times are those of earlier runs below the same --root, in proportion where the work is (training steps, chains).
+    """
     with errors_as_lines(task, as_json, debug):
         from ebm_tf.config_files import load_experiment
         from pipelines import inspect
-        from pipelines.display import table
+        from pipelines.answers import show_plan
+        from pipelines.forcing import forced_keys
         from pipelines.tasks import check, task_named
 
         root_task = task_named(task).of(load_experiment(config, settings), root)
-        forced = [task_named(name).name() for name in force]
+        forced = forced_keys(root_task, force, downstream)
         check(root_task, forced)
         rows = inspect.plan(root_task, forced)
         if as_json:
-            print_json(
-                {"status": "done", "exit_code": 0, "task": task, "tasks": [row._asdict() for row in rows]}
-            )
+            seconds, unknown = inspect.total_seconds(rows)
+            sums = {"seconds": seconds, "seconds_unknown_of": unknown}
+            print_answer({"task": task, **sums, "tasks": [row._asdict() for row in rows]})
         else:
-            cells = [(row.task, row.fingerprint[:16], row.state, row.reason) for row in rows]
-            data.print(table(("task", "fingerprint", "state", "reason"), cells))
+            show_plan(rows, data)
 
 
-def status(
+def explain(
+    task: str = EXPLAINED_TASK,
     config: str = options.CONFIG,
     settings: list[str] = options.SET,
     root: Path = options.ROOT,
     as_json: bool = options.JSON,
     debug: bool = options.DEBUG,
 ) -> None:
-    """Show the artifacts of an experiment: whole, missing, damaged, stale or in work."""
+    """Say why a run would build a task, as a tree of causes, or what would make it run again.
+
+    It is compared with the nearest artifact of that task that was built before: which settings, inputs or versions of
+    the code differ, with both values, and of inputs in turn why they change.
+
+    python cli.py explain TrainEBM --set langevin.steps=40
+    """
+    with errors_as_lines(task, as_json, debug):
+        from ebm_tf.config_files import load_experiment
+        from pipelines import explain as explaining
+        from pipelines.answers import show_explanation
+        from pipelines.inspect import step_named
+        from pipelines.tasks import check
+
+        step = step_named(task, load_experiment(config, settings), root)
+        check(step)
+        found = explaining.explain(step)
+        if as_json:
+            print_answer(asdict(found))
+        else:
+            show_explanation(found, data)
+
+
+def graph(
+    task: str = DRAWN_TASK,
+    config: str = options.CONFIG,
+    settings: list[str] = options.SET,
+    root: Path = options.ROOT,
+    dot: bool = DOT,
+    as_json: bool = options.JSON,
+    debug: bool = options.DEBUG,
+) -> None:
+    """Draw which task reads which, and how the artifact of each is: whole, missing, damaged, stale or in work."""
+    with errors_as_lines(task or None, as_json, debug):
+        from ebm_tf.config_files import load_experiment
+        from ebm_tf.errors import ConfigError
+        from pipelines.answers import show_graph
+        from pipelines.graph import as_dot, graph_of
+        from pipelines.inspect import step_named
+        from pipelines.tasks import all_tasks, tree
+
+        if dot and as_json:
+            raise ConfigError("--dot and --json are two forms of one answer; give one of them")
+        experiment = load_experiment(config, settings)
+        drawn = graph_of(tree(step_named(task, experiment, root)) if task else all_tasks(experiment, root))
+        if dot:
+            sys.stdout.write(as_dot(drawn, experiment.name))
+        elif as_json:
+            nodes, edges = ([row._asdict() for row in rows] for rows in drawn)
+            print_answer({"experiment": experiment.name, "nodes": nodes, "edges": edges})
+        else:
+            show_graph(drawn, data)
+
+
+def status(
+    config: str = options.CONFIG,
+    settings: list[str] = options.SET,
+    root: Path = options.ROOT,
+    verify: bool = VERIFY,
+    as_json: bool = options.JSON,
+    debug: bool = options.DEBUG,
+) -> None:
+    """Show the artifacts of an experiment: whole, missing, damaged, stale, or in work and by whom."""
     with errors_as_lines(None, as_json, debug):
         from ebm_tf.config_files import load_experiment
         from pipelines import inspect
-        from pipelines.display import table
+        from pipelines.answers import show_status
+        from pipelines.interruption import Interruption
+        from pipelines.watching import shown
 
-        rows = inspect.status(load_experiment(config, settings), root)
-        if as_json:
-            print_json({"status": "done", "exit_code": 0, "tasks": [row._asdict() for row in rows]})
+        experiment = load_experiment(config, settings)
+        if verify:
+            with Interruption(), shown("verify", messages) as tell:
+                rows = inspect.verified(experiment, root, tell)
         else:
-            cells = [
-                (row.task, row.fingerprint[:16], row.state, f"{row.bytes / 1024:.0f}", row.finished, row.note)
-                for row in rows
+            rows = inspect.status(experiment, root)
+        if as_json:
+            print_answer({"verified": verify, "tasks": [row._asdict() for row in rows]})
+        else:
+            show_status(rows, data)
+
+
+def logs(
+    task: str = LOGGED_TASK,
+    config: str = options.CONFIG,
+    settings: list[str] = options.SET,
+    root: Path = options.ROOT,
+    follow: bool = FOLLOW,
+    lines: int = LINES,
+    as_json: bool = options.JSON,
+    debug: bool = options.DEBUG,
+) -> None:
+    """Show the log of a task: of the build in work, of the last one that did not end well, or of the artifact.
+
+    With --json and --follow the answer comes when the build is over.
+    """
+    with errors_as_lines(task, as_json, debug):
+        from ebm_tf.config_files import load_experiment
+        from pipelines import logs as logging
+        from pipelines.answers import log_in_words
+        from pipelines.inspect import step_named
+        from pipelines.interruption import Interruption
+
+        step = step_named(task, load_experiment(config, settings), root)
+        with Interruption():
+            if not as_json:
+                messages.print(
+                    log_in_words(step, logging.log_of(step)), highlight=False, markup=False, soft_wrap=True
+                )
+            for chunk in logging.follow(step, lines) if follow else [logging.last_lines(step, lines)]:
+                if not as_json:
+                    write_bytes(chunk)
+            log = logging.log_of(step)
+            if as_json:
+                told = logging.last_lines(step, lines).decode(errors="replace").splitlines()
+                about = {
+                    "task": task,
+                    "fingerprint": step.fingerprint,
+                    "state": log.state,
+                    "owner": log.owner,
+                }
+                print_answer({**about, "log": log.path, "lines": told})
+            elif follow:
+                messages.print(log_in_words(step, log), highlight=False, markup=False, soft_wrap=True)
+
+
+def show(
+    artifact: str = ARTIFACT,
+    config: str = options.CONFIG,
+    settings: list[str] = options.SET,
+    root: Path = options.ROOT,
+    as_json: bool = options.JSON,
+    debug: bool = options.DEBUG,
+) -> None:
+    """Show one artifact: what it was made with and from, its files and numbers, who reads it, what links to it."""
+    with errors_as_lines(None, as_json, debug):
+        from ebm_tf.config_files import load_experiment
+        from pipelines import details
+        from pipelines.answers import show_details
+
+        found = details.describe(details.find(artifact, load_experiment(config, settings), root.absolute()))
+        if as_json:
+            print_answer(asdict(found))
+        else:
+            show_details(found, data)
+
+
+def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = options.DEBUG) -> None:
+    """List the experiments below runs/, the newest first: when they were begun, how they were judged, what they take.
+
+    Distances and KID: less is better; precision, recall: more. `compare` says which of them compare, and how surely.
+    """
+    with errors_as_lines(None, as_json, debug):
+        from pipelines.answers import show_runs
+        from pipelines.experiments import runs_below
+
+        found = runs_below(root.absolute())
+        if as_json:
+            dated = [
+                {**asdict(run), "started": run.started.isoformat() if run.started else None}
+                for run in found.runs
             ]
-            data.print(table(("task", "fingerprint", "state", "KiB", "finished", "note"), cells))
+            print_answer({"bytes": found.bytes, "runs": dated})
+        else:
+            show_runs(found, data, root)
+
+
+def print_answer(answer: dict[str, Any]) -> None:
+    """One object on stdout, as all commands print that have answered."""
+    print_json({"status": "done", "exit_code": 0, **answer})
+
+
+def write_bytes(chunk: bytes) -> None:
+    """To stdout, at once; when its reader has gone (`logs ... | head`), that is the end, and no error."""
+    try:
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None

@@ -18,8 +18,8 @@ class Split(str, Enum):
 # As in pipelines/tasks.py, which takes too long to import for --help.
 TASK_NAMES = (
     "PrepareDataset, ShowAugmentations, TrainFeatureExtractor, ImportFeatureExtractor, ReferenceStatistics, "
-    "BaselineStatistics, TrainEBM, TrainSNGAN, GenerateSamples, RetrieveNeighbours, EvaluateFID, CompareModels, "
-    "EvaluateOOD, ComposeModels, ExportModel, Report"
+    "BaselineStatistics, TrainEBM, TrainSNGAN, DrawSamples, GenerateSamples, RetrieveNeighbours, EvaluateFID, "
+    "CompareModels, EvaluateOOD, ComposeModels, ExportModel, Report"
 )
 TASK = typer.Option(..., "--task", "-t", help=f"Task to run, with all that it needs: {TASK_NAMES}.")
 PLANNED_TASK = typer.Option("Report", "--task", "-t", help=f"Task to plan: {TASK_NAMES}.")
@@ -29,6 +29,16 @@ SET = typer.Option(
 )
 ROOT = typer.Option(Path(), "--root", help="Folder that artifacts/ and runs/ are kept in.")
 FORCE = typer.Option([], "--force", metavar="TASK", help="Rebuild this task even if it is there. Repeatable.")
+DOWNSTREAM = typer.Option(False, "--downstream", help="With --force: rebuild also all that stands on it.")
+GRID = typer.Option(
+    [],
+    "--grid",
+    metavar="KEY=VALUE,VALUE",
+    help="Run for each of these values: langevin.step_size=10,30,100. Repeatable: every combination is run.",
+)
+WAIT = typer.Option(
+    True, "--wait/--no-wait", help="Wait for what another run builds, or say busy (exit code 5) instead."
+)
 JSON = typer.Option(False, "--json", help="Print one JSON object instead of tables.")
 DEBUG = typer.Option(False, "--debug", help="Show tracebacks and Luigi's log.")
 EXTRACTORS = "pixels, random-conv, inception, keras-inception, classifier, saved-model"
@@ -78,4 +88,11 @@ RUNS = typer.Argument(
 )
 ROW = typer.Option("fresh", "--row", metavar="ROW", help="Which samples of a run: fresh, buffer, real_test.")
 WORKERS = typer.Option(1, "--workers", min=1, max=64, help="Tasks at the same time.")
+ACCELERATORS = typer.Option(
+    1,
+    "--accelerators",
+    min=1,
+    max=64,
+    help="Tasks that train or sample at the same time, of those workers; a scheduler of its own has its own number.",
+)
 SCHEDULER = typer.Option("local", "--scheduler", metavar="local|HOST:PORT", help="Luigi's scheduler.")

@@ -12,6 +12,7 @@ from ebm_tf.config import SNGAN
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
 from ebm_tf.training.history import read_csv
+from tests.damage import flip
 
 IMAGES = (np.random.default_rng(0).integers(0, 17, (30, 8, 8, 1)) * 15).astype(np.uint8)
 
@@ -107,6 +108,33 @@ def test_stopped_and_resumed_gives_the_same_bits(tmp_path, undisturbed):
         np.testing.assert_array_equal(want, got)
     for file in ("history.csv", "grids/step-00000006.png"):
         assert (resumed.record / file).read_bytes() == (undisturbed.record / file).read_bytes()
+
+
+def test_with_a_damaged_checkpoint_it_goes_on_from_the_one_before(tmp_path, undisturbed, capsys):
+    with pytest.raises(Stopped):
+        make_loop(tmp_path).run(stop_at(5))
+    flip(tmp_path / "checkpoints" / "step-00000004" / "state.data-00000-of-00001")
+    resumed, told = make_loop(tmp_path), []
+    resumed.run(lambda done, total, message: told.append(message))
+    assert told[0] == "resumed at step 2"
+    assert "the checkpoint of step 4 is damaged (state.data-00000-of-00001 " in capsys.readouterr().err
+    for want, got in zip(everything(undisturbed), everything(resumed)):
+        np.testing.assert_array_equal(want, got)
+    for file in ("history.csv", "grids/step-00000003.png", "grids/step-00000006.png"):
+        assert (resumed.record / file).read_bytes() == (undisturbed.record / file).read_bytes()
+
+
+@pytest.mark.slow
+def test_without_a_whole_checkpoint_it_starts_over_and_says_so(tmp_path, undisturbed):
+    with pytest.raises(Stopped):
+        make_loop(tmp_path).run(stop_at(5))
+    for step in (2, 4):
+        (tmp_path / "checkpoints" / f"step-{step:08d}" / "files.json").unlink()
+    resumed, told = make_loop(tmp_path), []
+    resumed.run(lambda done, total, message: told.append(message))
+    assert told[0] == "every checkpoint is damaged: starting from the beginning"
+    history = (resumed.record / "history.csv").read_bytes()
+    assert history == (undisturbed.record / "history.csv").read_bytes()
 
 
 def test_an_open_interval_of_the_history_survives(tmp_path):

@@ -25,6 +25,7 @@ class Lab:
         self.folder = folder
         self.root = folder / "store"
         self.config = folder / "tiny.yaml"
+        self.started: list[subprocess.Popen[str]] = []
         self.config.write_text("# A test.\nname: tiny\n")
         self.behave()
 
@@ -42,13 +43,15 @@ class Lab:
     def start(self, command: str, *arguments: str, root: Path | None = None) -> subprocess.Popen[str]:
         """Start the command line."""
         given = ["--config", str(self.config), "--root", str(root or self.root), *arguments]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(COMMAND), command, *given],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "FAKE_STAGES": str(self.folder / "control.json")},
         )
+        self.started.append(process)
+        return process
 
     def run(
         self, command: str, *arguments: str, root: Path | None = None
@@ -98,9 +101,13 @@ def group_members(group: int) -> list[int]:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A fresh `Lab`; a stage that still sleeps at the end is killed."""
+    """A fresh `Lab`; what still runs or sleeps at the end is killed."""
     made = Lab(tmp_path)
     yield made
+    for process in made.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
     sleeping = tmp_path / "sleeping"
     if sleeping.exists():
         for member in group_members(int(sleeping.read_text())):

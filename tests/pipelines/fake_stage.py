@@ -1,7 +1,7 @@
 """A stage in a few milliseconds: what it does is told by the file that FAKE_STAGES names (task -> behaviour).
 
-Behaviours: "good" (the default), "fail", "crash", "empty", "sleep" (for ever, with a grandchild), and "other"
-(good, but with different content each time).
+Behaviours: "good" (the default), "fail", "crash", "empty", "sleep" (for ever, with a grandchild), "gate" (good, once the
+file "open" is there), "fail at 6 steps" (of langevin; otherwise good), and "other" (good, but with different content each time).
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ def main(name: str, spec_path: str, out: str) -> int:
     spec = json.loads(Path(spec_path).read_text())
     with (control.parent / "calls.txt").open("a") as calls:
         calls.write(f"{name}\n")
+    (Path(out) / "tensorboard").mkdir()
     say("progress", done=1, total=2, message="half")
     print("not an event", flush=True)
-    if behaviour == "fail":
+    if behaviour == "fail" or (behaviour == "fail at 6 steps" and spec["settings"]["langevin"]["steps"] == 6):
         print("the reason, in the log", file=sys.stderr)
         say("error", message="the data are gone", exit_code=3)
         return 3
@@ -61,13 +62,16 @@ def main(name: str, spec_path: str, out: str) -> int:
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=subprocess.DEVNULL)
         note(control.parent, "sleeping")
         time.sleep(600)
+    if behaviour == "gate":
+        note(control.parent, "at the gate")
+        while not (control.parent / "open").exists():
+            time.sleep(0.02)
     resumed = (Path(spec["work"]) / "checkpoint.txt").exists()
     content = {"settings": spec["settings"], "seen": sorted(spec["inputs"])}
     if behaviour == "other":
         content["unique"] = uuid.uuid4().hex
     (Path(out) / "data.json").write_text(json.dumps(content, sort_keys=True))
     (Path(out) / "metrics.json").write_text(json.dumps({"resumed": resumed, "rows": {"fresh": 1.5}}))
-    (Path(out) / "tensorboard").mkdir()
     (Path(out) / "tensorboard" / "events").write_text(uuid.uuid4().hex)
     return 0
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from ebm_tf.errors import MissingInput
-from pipelines.artifact import Artifact, content_digest, fingerprint
+from pipelines.artifact import FORMAT, Artifact, content_digest, fingerprint
 from pipelines.publishing import prepare_work, publish
+from tests.pipelines.artifact_trees import published
 
 SETTINGS = {"langevin": {"steps": 20, "step_size": 1.0}}
 PRINT = fingerprint("TrainEBM", 1, SETTINGS, {"PrepareDataset": "aa"})
@@ -115,7 +117,46 @@ def test_checkpoints_survive_unless_an_input_changed(tmp_path: Path) -> None:
 
 
 def test_metrics_are_those_of_the_file(tmp_path: Path) -> None:
-    artifact = built(tmp_path)
-    assert artifact.metrics() == {}
-    (artifact.path / "metrics.json").write_text(json.dumps({"kid": 0.5}))
-    assert artifact.metrics() == {"kid": 0.5}
+    assert built(tmp_path).metrics() == {}
+    made = published(tmp_path, "EvaluateFID", {"seed": 1}, metrics={"kid": 0.5})
+    assert made.metrics() == {"kid": 0.5}
+
+
+def test_a_flipped_byte_is_found_on_reading(tmp_path: Path) -> None:
+    made = published(tmp_path, "EvaluateFID", {"seed": 1}, metrics={"kid": 0.5})
+    seen: list[int] = []
+    made.verify(seen.append)
+    assert sum(seen) == sum(record["bytes"] for record in made.params()["files"].values())
+    flip(made.path / "metrics.json")
+    assert made.complete()  # sizes alone do not tell
+    for read in (made.verify, made.metrics):
+        with pytest.raises(MissingInput, match=r"metrics.json has other bytes .* --force EvaluateFID"):
+            read()
+
+
+def test_what_was_verified_is_read_again_once_it_was_written_to(tmp_path: Path) -> None:
+    made = published(tmp_path, "TrainEBM", {"seed": 1})
+    made.verify()
+    before = (made.path / "data.txt").stat()
+    flip(made.path / "data.txt")
+    os.utime(made.path / "data.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(MissingInput, match=r"data.txt has other bytes"):
+        made.verify()
+
+
+def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
+    made = published(tmp_path, "TrainEBM", {"seed": 1})
+    params = json.loads((made.path / "params.json").read_text())
+    assert params["format"] == FORMAT
+    (made.path / "params.json").write_text(json.dumps({**params, "format": FORMAT + 1}))
+    with pytest.raises(
+        MissingInput, match=rf"is of format {FORMAT + 1}, and this program knows .* up to {FORMAT}"
+    ):
+        made.complete()
+
+
+def flip(path: Path) -> None:
+    """One bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))

@@ -2,111 +2,277 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
+from pathlib import Path
 from typing import Any
 
-from pipelines.inspect import _differences
+import pytest
+
+from ebm_tf.config_files import load_experiment
+from pipelines import inspect
+from pipelines.answers import show_plan, show_status
+from pipelines.forcing import forced_keys
+from pipelines.stage_task import StageTask
+from pipelines.tasks import task_named
+from tests.pipelines.built import build, build_all, step
+from tests.pipelines.told import told
+
+REUSED = ("reuse", "artifact present")
 
 
-def reasons(lab: Any, *arguments: str) -> dict[str, tuple[str, str]]:
-    rows = lab.answer("plan", "--task", "EvaluateFID", *arguments)["tasks"]
-    return {row["task"]: (row["state"], row["reason"]) for row in rows}
+def reasons(task: StageTask, *forced: str, downstream: bool = False) -> dict[str, tuple[str, str]]:
+    rows = inspect.plan(task, forced_keys(task, forced, downstream))
+    return {row.task: (row.state, row.reason) for row in rows}
+
+
+def states(root: Path, *settings: str) -> dict[str, tuple[str, str]]:
+    return {
+        row.task: (row.state, row.note) for row in inspect.status(load_experiment("digits", settings), root)
+    }
 
 
 def test_nothing_was_built(lab: Any) -> None:
-    assert set(reasons(lab).values()) == {("run", "never built")}
+    found = lab.answer("plan", "--task", "EvaluateFID")
+    assert {(row["state"], row["reason"], row["seconds"]) for row in found["tasks"]} == {
+        ("run", "never built", None)
+    }
+    assert found["seconds"] is None
     assert set(lab.states("status").values()) == {"missing"}
     assert not lab.root.exists()
 
 
-def test_a_changed_setting_is_named_with_both_values(lab: Any) -> None:
-    lab.run("run", "--task", "EvaluateFID")
-    assert set(reasons(lab).values()) == {("reuse", "artifact present")}
-    after = reasons(lab, "--set", "langevin.steps=7", "--set", "training.steps=9")
+def test_a_changed_setting_is_named_with_both_values(tmp_path: Path) -> None:
+    assert set(reasons(build_all(step(tmp_path, "EvaluateFID"))).values()) == {REUSED}
+    after = reasons(step(tmp_path, "EvaluateFID", "langevin.steps=7", "training.steps=9"))
     assert after == {
-        "PrepareDataset": ("reuse", "artifact present"),
-        "TrainFeatureExtractor": ("reuse", "artifact present"),
-        "TrainEBM": ("run", "setting langevin.steps was 40, is 7; training.steps was 100000, is 9"),
-        "ReferenceStatistics": ("reuse", "artifact present"),
-        "BaselineStatistics": ("reuse", "artifact present"),
-        "GenerateSamples": ("run", "setting langevin.steps was 40, is 7"),
+        "PrepareDataset": REUSED,
+        "TrainFeatureExtractor": REUSED,
+        "TrainEBM": ("run", "setting langevin.steps was 20, is 7; training.steps was 3000, is 9"),
+        "ReferenceStatistics": REUSED,
+        "BaselineStatistics": REUSED,
+        "GenerateSamples": ("run", "setting langevin.steps was 20, is 7"),
         "EvaluateFID": ("run", "input GenerateSamples changes"),
     }
 
 
-def test_other_images_were_never_built(lab: Any) -> None:
-    lab.run("run", "--task", "PrepareDataset")
-    assert reasons(lab, "--set", "dataset.name=digits_stroke")["PrepareDataset"] == ("run", "never built")
+def test_of_many_settings_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "TrainEBM"))
+    many = ("loss.kl=2", "loss.entropy=0.2", "seed=4", "langevin.steps=7", "training.steps=9")
+    assert reasons(step(tmp_path, "TrainEBM", *many))["TrainEBM"] == (
+        "run",
+        "setting langevin.steps was 20, is 7; loss.entropy was 0.3, is 0.2; loss.kl was 1.0, is 2.0; and 2 more",
+    )
 
 
-def test_other_images_do_not_hide_an_earlier_artifact_of_these(lab: Any) -> None:
+def test_other_images_were_never_built(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "PrepareDataset"))
+    strokes = step(tmp_path, "PrepareDataset", "dataset.name=digits_stroke")
+    assert reasons(strokes)["PrepareDataset"] == ("run", "never built")
+
+
+def test_other_images_do_not_hide_an_earlier_artifact_of_these(tmp_path: Path) -> None:
     """The stroke images differ in one setting, the earlier digits in two."""
-    lab.run("run", "--task", "PrepareDataset", "--set", "dataset.size=8", "--set", "dataset.limit=9")
-    lab.run("run", "--task", "PrepareDataset", "--set", "dataset.name=digits_stroke")
-    state, reason = reasons(lab)["PrepareDataset"]
+    build_all(step(tmp_path, "PrepareDataset", "dataset.size=8", "dataset.limit=9"))
+    build_all(step(tmp_path, "PrepareDataset", "dataset.name=digits_stroke"))
+    state, reason = reasons(step(tmp_path, "PrepareDataset"))["PrepareDataset"]
     assert (state, reason) == ("run", "setting dataset.limit was 9, is None; dataset.size was 8, is None")
 
 
-def test_lists_are_compared_item_by_item() -> None:
-    was = {"ood": {"datasets": [{"name": "dtd", "size": 8}], "synthetic": ["rotated"]}}
-    now = {"ood": {"datasets": [{"name": "dtd", "size": 9}], "synthetic": ["rotated", "inverted"]}}
-    assert _differences(was, now) == [
-        "ood.datasets.0.size was 8, is 9",
-        "ood.synthetic was ['rotated'], is ['rotated', 'inverted']",
-    ]
-    assert _differences(was, was) == []
-
-
-def test_items_of_lists_that_came_or_went_are_named_in_words() -> None:
-    few, more = ({"datasets": [{"name": str(number), "size": 8} for number in range(n)]} for n in (9, 11))
-    assert _differences(few, more) == ["datasets.9 was added", "datasets.10 was added"]
-    assert _differences(more, few) == ["datasets.9 was removed", "datasets.10 was removed"]
-    assert _differences({"datasets": []}, {"datasets": [{"name": "dtd"}]}) == ["datasets.0 was added"]
-
-
-def test_sections_that_are_read_no_more_are_named_in_words() -> None:
-    assert _differences({"seed": 0, "model": {"width": 1.0}}, {"seed": 1, "sngan": {"steps": 3}}) == [
-        "model was removed",
-        "seed was 0, is 1",
-        "sngan was added",
-    ]
-
-
-def test_the_nearest_earlier_artifact_is_compared_with(lab: Any) -> None:
-    lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=7")
-    lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=8", "--set", "training.steps=9")
-    assert reasons(lab, "--set", "langevin.steps=6")["TrainEBM"] == (
+def test_the_nearest_earlier_artifact_is_compared_with(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "TrainEBM", "langevin.steps=7"))
+    build_all(step(tmp_path, "TrainEBM", "langevin.steps=8", "training.steps=9"))
+    assert reasons(step(tmp_path, "TrainEBM", "langevin.steps=6"))["TrainEBM"] == (
         "run",
         "setting langevin.steps was 7, is 6",
     )
 
 
-def test_force_is_planned_without_a_trace(lab: Any) -> None:
-    lab.run("run", "--task", "EvaluateFID")
-    forced = reasons(lab, "--force", "GenerateSamples")
+def test_force_is_planned_without_a_trace(tmp_path: Path) -> None:
+    evaluated = build_all(step(tmp_path, "EvaluateFID"))
+    forced = reasons(evaluated, "GenerateSamples")
     assert forced["GenerateSamples"] == ("run", "forced")
     assert forced["EvaluateFID"] == ("run", "input GenerateSamples changes")
-    assert forced["TrainEBM"] == ("reuse", "artifact present")
-    assert set(reasons(lab).values()) == {("reuse", "artifact present")}
+    assert forced["TrainEBM"] == REUSED
+    assert set(reasons(evaluated).values()) == {REUSED}
+
+
+def test_force_downstream_is_planned_for_all_that_stands_on_it(tmp_path: Path) -> None:
+    forced = reasons(build_all(step(tmp_path, "EvaluateFID")), "TrainEBM", downstream=True)
+    assert {task for task, planned in forced.items() if planned == ("run", "forced")} == {
+        "TrainEBM", "GenerateSamples", "EvaluateFID",
+    }  # fmt: skip
+    assert set(forced.values()) == {("run", "forced"), REUSED}
 
 
 def test_a_missing_input_of_what_is_there_is_not_needed(lab: Any) -> None:
-    lab.run("run", "--task", "EvaluateFID")
+    lab.run("run", "--task", "GenerateSamples")
     shutil.rmtree(lab.artifacts("TrainEBM")[0])
-    planned = reasons(lab)
-    assert planned["TrainEBM"] == ("reuse", "not needed: what it feeds is present")
-    assert planned["EvaluateFID"] == ("reuse", "artifact present")
-    assert lab.states("status")["TrainEBM"] == "missing"
+    experiment = load_experiment(lab.config)
+    assert reasons(task_named("GenerateSamples").of(experiment, lab.root)) == {
+        "PrepareDataset": REUSED,
+        "TrainEBM": ("reuse", "not needed: what it feeds is present"),
+        "GenerateSamples": REUSED,
+    }
+    assert {row.task: row.state for row in inspect.status(experiment, lab.root)}["TrainEBM"] == "missing"
     lab.calls()
-    assert lab.run("run", "--task", "EvaluateFID").returncode == 0
+    assert lab.run("run", "--task", "GenerateSamples").returncode == 0
     assert lab.calls() == []
 
 
-def test_status_tells_size_and_time(lab: Any) -> None:
-    lab.run("run", "--task", "PrepareDataset")
-    row = lab.answer("status")["tasks"][0]
-    (folder,) = lab.artifacts("PrepareDataset")
-    assert row["task"] == "PrepareDataset"
-    assert row["state"] == "whole"
-    assert row["bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    assert row["finished"].endswith("+00:00")
+def test_what_reads_a_missing_input_that_is_built_for_another_runs_too(tmp_path: Path) -> None:
+    """The model is missing and the samples are there; the export needs the model."""
+    build_all(step(tmp_path, "GenerateSamples"))
+    shutil.rmtree(step(tmp_path, "TrainEBM").artifact.path)
+    planned = reasons(step(tmp_path, "Report"))
+    assert planned["TrainEBM"][0] == "run"
+    assert planned["GenerateSamples"] == ("run", "input TrainEBM changes")
+
+
+def test_status_tells_size_and_time(tmp_path: Path) -> None:
+    folder = build_all(step(tmp_path, "PrepareDataset")).artifact.path
+    row = inspect.status(load_experiment("digits"), tmp_path)[0]
+    assert (row.task, row.state) == ("PrepareDataset", "whole")
+    assert row.bytes == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert row.finished.endswith("+00:00")
+    assert row.fingerprint[:16] in told(show_status, [row])
+
+
+def test_status_tells_what_is_stale_and_why(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "EvaluateFID"))
+    build(step(tmp_path, "TrainEBM"), text="otherwise")
+    step(tmp_path, "TrainFeatureExtractor").artifact.want_rebuild()
+    found = states(tmp_path)
+    assert found["GenerateSamples"] == ("stale", "input TrainEBM was rebuilt")
+    assert found["EvaluateFID"] == ("stale", "an input is stale")
+    assert found["TrainFeatureExtractor"] == ("stale", "a rebuild is wanted")
+    assert found["PrepareDataset"] == ("whole", "")
+
+
+def test_status_tells_who_is_at_work(lab: Any) -> None:
+    lab.behave(PrepareDataset="sleep")
+    run = lab.start("run", "--task", "PrepareDataset")
+    try:
+        lab.sleeping_stage()
+        (row,) = (row for row in lab.answer("status")["tasks"] if row["task"] == "PrepareDataset")
+        assert (row["state"], row["note"]) == ("in work", f"by process {run.pid} on {socket.gethostname()}")
+    finally:
+        run.terminate()
+        run.communicate()
+
+
+def test_status_verifies_every_byte_when_asked(lab: Any) -> None:
+    """One bit of a file is turned: its size stays, and only who reads it can tell."""
+    lab.run("run", "--task", "TrainEBM")
+    data = lab.artifacts("TrainEBM")[0] / "data.json"
+    content = data.read_bytes()
+    data.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    assert lab.states("status")["TrainEBM"] == "whole"
+    done = lab.run("status", "--verify", "--json")
+    found = {row["task"]: row for row in json.loads(done.stdout)["tasks"]}
+    assert done.returncode == 0
+    assert (found["PrepareDataset"]["state"], found["TrainEBM"]["state"]) == ("whole", "damaged")
+    assert found["TrainEBM"]["note"] == (
+        f"damaged artifact: {data} has other bytes than were published; rebuild it with --force TrainEBM"
+    )
+    assert "verify: done" in done.stderr
+
+
+def test_a_verification_tells_how_far_it_is(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "PrepareDataset"))
+    heard = []
+    rows = inspect.verified(load_experiment("digits"), tmp_path, lambda *news: heard.append(news))
+    listed = step(tmp_path, "PrepareDataset").artifact.params()["files"]
+    assert rows == inspect.status(load_experiment("digits"), tmp_path)
+    assert [message for _, _, message in heard] == ["MiB, PrepareDataset"] * len(listed)
+
+
+def seconds_of(task: StageTask) -> float | None:
+    """The estimate of the task that was asked for."""
+    return next(row.seconds for row in reversed(inspect.plan(task)) if row.task == task.title)
+
+
+def test_time_is_estimated_in_proportion_to_the_work(tmp_path: Path) -> None:
+    plain = ("selection.every=0",)
+    build_all(step(tmp_path, "GenerateSamples", *plain), seconds=100.0)
+    for settings, factor in (
+        (("training.steps=6000",), 2),
+        (("langevin.steps=5",), 1 / 4),
+        (("training.batch_size=32", "training.steps=1500"), 1 / 4),
+        (("loss.kl=0.5",), 1),
+        (("selection.every=3000", "selection.count=3840", "selection.steps=1000"), 2),
+    ):
+        assert seconds_of(step(tmp_path, "TrainEBM", *plain, *settings)) == 100.0 * factor, settings
+    chains = plain[0], "sampling.steps=80", "sampling.buffer_steps=20"
+    build_all(step(tmp_path, "GenerateSamples", *chains), seconds=100.0, started="2024-06-01T00:00:00+00:00")
+    for settings, factor in (
+        (("sampling.count=3000",), 3),
+        (("sampling.steps=180", "sampling.buffer_steps=20"), 2),
+    ):
+        assert seconds_of(step(tmp_path, "GenerateSamples", *chains, *settings)) == 100.0 * factor, settings
+
+
+def test_a_larger_network_takes_longer(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "TrainEBM"), seconds=100.0)
+    assert 300 < (seconds_of(step(tmp_path, "TrainEBM", "model.width=2")) or 0) < 450
+
+
+def test_two_runs_of_other_lengths_tell_the_time_that_every_run_takes(tmp_path: Path) -> None:
+    """20 s to start, and 10 s for every thousand steps."""
+    for steps in (1000, 2000):
+        build_all(
+            step(tmp_path, "TrainEBM", "selection.every=0", f"training.steps={steps}"),
+            seconds=20 + steps / 100,
+        )
+    for steps in (3, 1500, 100_000):
+        estimated = seconds_of(step(tmp_path, "TrainEBM", "selection.every=0", f"training.steps={steps}"))
+        assert estimated == pytest.approx(20 + steps / 100, abs=0.06)
+
+
+def test_of_equally_near_runs_the_newest_tells_the_time(tmp_path: Path) -> None:
+    for day, seed in enumerate((3, 5, 4), start=1):
+        started = f"2024-05-0{day}T00:00:00+00:00"
+        build_all(step(tmp_path, "TrainEBM", f"seed={seed}"), seconds=10.0 * seed, started=started)
+    assert seconds_of(step(tmp_path, "TrainEBM", "seed=9")) == 40.0
+
+
+def test_a_nearer_run_goes_before_a_newer_one(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "TrainEBM", "seed=3"), seconds=30.0)
+    far = step(tmp_path, "TrainEBM", "seed=4", "loss.kl=0.5", "replay.capacity=5000")
+    build_all(far, seconds=70.0, started="2024-06-01T00:00:00+00:00")
+    assert seconds_of(step(tmp_path, "TrainEBM", "seed=9")) == 30.0
+
+
+def test_of_other_images_nothing_is_known(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "TrainEBM"))
+    for other in ("dataset.name=digits_stroke", "dataset.size=16"):
+        assert seconds_of(step(tmp_path, "TrainEBM", other)) is None
+
+
+def test_a_shard_is_a_part_of_the_samples_and_merging_is_another_work(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "GenerateSamples"), seconds=100.0)
+    sharded = step(tmp_path, "GenerateSamples", "sampling.shard_size=250")
+    assert {row.seconds for row in inspect.plan(sharded) if row.state == "run"} == {None}
+    build_all(sharded, seconds=8.0)
+    larger = step(tmp_path, "GenerateSamples", "sampling.shard_size=500")
+    rows = [row for row in inspect.plan(larger) if row.state == "run"]
+    assert [row.seconds for row in rows] == [16.0, 16.0, 8.0]
+
+
+def test_the_sum_is_a_lower_bound_where_something_is_not_known(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "GenerateSamples"), seconds=60.0)
+    rows = inspect.plan(step(tmp_path, "EvaluateFID", "seed=3"))
+    assert inspect.total_seconds(rows) == (120.0, ["BaselineStatistics", "EvaluateFID"])
+    text = told(show_plan, rows)
+    assert (
+        "4 would run, one after the other in at least 2 min: of BaselineStatistics, EvaluateFID there is no"
+        in text
+    )
+    build_all(step(tmp_path, "EvaluateFID"), seconds=60.0)
+    known = inspect.plan(step(tmp_path, "EvaluateFID", "seed=3"))
+    assert inspect.total_seconds(known) == (180.0, [])
+    assert "3 would run, one after the other in about 3 min (by earlier runs here)." in told(show_plan, known)
+    nothing = inspect.plan(step(tmp_path, "EvaluateFID"))
+    assert inspect.total_seconds(nothing) == (0, [])
+    assert "Nothing would run." in told(show_plan, nothing)

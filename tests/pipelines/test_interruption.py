@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.pipelines.conftest import wait_for
+
 GONE_SECONDS = 30.0
 
 
@@ -74,11 +76,11 @@ def test_a_killed_run_leaves_nothing_finished_and_the_next_goes_on(
     ]
 
 
-def test_a_second_run_is_told_that_the_first_is_at_it(lab: Any) -> None:
+def test_a_second_run_that_would_not_wait_is_told_that_the_first_is_at_it(lab: Any) -> None:
     lab.behave(TrainEBM="sleep")
     first = lab.start("run", "--task", "TrainEBM")
     lab.sleeping_stage()
-    answer = lab.answer("run", "--task", "TrainEBM")
+    answer = lab.answer("run", "--task", "TrainEBM", "--no-wait")
     assert (answer["status"], answer["exit_code"]) == ("busy", 5)
     assert f"is being built by process {first.pid}" in answer["error"]
     assert lab.states("status")["TrainEBM"] == "in work"
@@ -86,6 +88,87 @@ def test_a_second_run_is_told_that_the_first_is_at_it(lab: Any) -> None:
     first.terminate()
     first.communicate(timeout=60)
     assert first.returncode == 143
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_run_waits_for_the_first_and_reuses_what_it_made(lab: Any, workers: str) -> None:
+    lab.behave(TrainEBM="gate")
+    first = lab.start("run", "--task", "TrainEBM", "--json")
+    wait_for(lab.folder / "at the gate")
+    second = lab.start("run", "--task", "TrainEBM", "--workers", workers)
+    said = read_until(second.stderr, "waits for process")
+    assert f"TrainEBM: 0/0 waits for process {first.pid} on " in said
+    (lab.folder / "open").touch()
+    assert json.loads(first.communicate(timeout=60)[0])["exit_code"] == 0
+    stdout, stderr = second.communicate(timeout=60)
+    assert second.returncode == 0, stderr
+    assert "TrainEBM: reused" in stderr
+    assert lab.calls() == ["PrepareDataset", "TrainEBM"]
+
+
+def test_a_run_that_waits_takes_over_when_the_first_is_killed(lab: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    first = lab.start("run", "--task", "TrainEBM")
+    lab.sleeping_stage()
+    second = lab.start("run", "--task", "TrainEBM", "--json")
+    read_until(second.stderr, "waits for process")
+    lab.behave()
+    first.kill()
+    first.communicate(timeout=60)
+    answer = json.loads(second.communicate(timeout=60)[0])
+    assert (answer["exit_code"], answer["metrics"]["resumed"]) == (0, True)
+
+
+def test_a_run_that_waits_can_be_interrupted(lab: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    first = lab.start("run", "--task", "TrainEBM")
+    lab.sleeping_stage()
+    second = lab.start("run", "--task", "TrainEBM")
+    read_until(second.stderr, "waits for process")
+    second.terminate()
+    assert second.wait(timeout=60) == 143
+    assert first.poll() is None
+    first.terminate()
+    first.communicate(timeout=60)
+    second.communicate(timeout=60)
+
+
+def test_two_experiments_at_once_share_what_they_share(lab: Any) -> None:
+    lab.behave(PrepareDataset="gate")
+    first = lab.start("run", "--task", "TrainEBM")
+    wait_for(lab.folder / "at the gate")
+    second = lab.start("run", "--task", "TrainEBM", "--set", "langevin.steps=7", "--set", "name=seven")
+    read_until(second.stderr, "waits for process")
+    (lab.folder / "open").touch()
+    for run in (first, second):
+        _, stderr = run.communicate(timeout=60)
+        assert run.returncode == 0, stderr
+    assert sorted(lab.calls()) == ["PrepareDataset", "TrainEBM", "TrainEBM"]
+    assert len(lab.artifacts("TrainEBM")) == 2
+
+
+def test_a_killed_worker_is_no_success(lab: Any, alive_in_group: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM", "--workers", "2", "--json")
+    stage = lab.sleeping_stage()
+    worker = psutil.Process(stage).parent()
+    assert worker is not None and worker.pid != process.pid
+    worker.kill()
+    stdout, stderr = process.communicate(timeout=60)
+    answer = json.loads(stdout)
+    assert (answer["status"], process.returncode) == ("failed", 3), stderr
+    assert "the worker process that built it was killed" in answer["error"]
+    wait_until_gone(alive_in_group, stage, stage)
+    lab.behave()
+    assert lab.answer("run", "--task", "TrainEBM")["metrics"]["resumed"] is True
+
+
+def read_until(stream: Any, words: str) -> str:
+    """The line with these words, which a process writes sooner or later."""
+    for line in stream:
+        if words in line:
+            return str(line)
+    raise AssertionError(f"{words!r} was never said")
 
 
 def test_a_forced_rebuild_keeps_the_old_artifact_until_the_new_one_is_ready(lab: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ def test_a_second_builder_is_told_who_holds_it(tmp_path: Path) -> None:
     artifact = Artifact(tmp_path, "TrainEBM", "f" * 64)
     assert holder(artifact) is None
     with locked(artifact):
-        assert holder(artifact) == str(os.getpid())
+        assert holder(artifact) == f"{os.getpid()} on {socket.gethostname()}"
         with (
             pytest.raises(Busy, match=f"TrainEBM f+ is being built by process {os.getpid()}"),
             locked(artifact),

@@ -122,7 +122,8 @@ def test_a_failed_stage_is_told_with_its_log(lab: Any) -> None:
     lab.behave(TrainEBM="fail")
     done = lab.run("run", "--task", "EvaluateFID")
     assert done.returncode == 3
-    assert "error: TrainEBM: the data are gone\n" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: TrainEBM: the data are gone; log: {lab.root}/artifacts/TrainEBM/.work-")
     assert "the reason, in the log" in done.stderr
     assert "Traceback" not in done.stderr
     assert lab.artifacts("TrainEBM") == []
@@ -210,3 +211,64 @@ def test_a_scheduler_that_does_not_answer_is_missing_input(lab: Any) -> None:
         done = lab.run("run", "--task", "TrainEBM", "--scheduler", address)
     assert done.returncode == 4
     assert f"no Luigi scheduler at {address}" in done.stderr
+
+
+def test_force_downstream_rebuilds_what_stands_on_it(lab: Any) -> None:
+    lab.run("run", "--task", "EvaluateFID")
+    lab.calls()
+    states = lab.states("run", "--task", "EvaluateFID", "--force", "GenerateSamples", "--downstream")
+    assert {task for task, state in states.items() if state == "ran"} == {"GenerateSamples", "EvaluateFID"}
+    assert lab.calls() == ["GenerateSamples", "EvaluateFID"]
+
+
+def test_downstream_of_nothing_is_refused(lab: Any) -> None:
+    done = lab.run("run", "--task", "EvaluateFID", "--downstream")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        "error: --downstream goes with --force TASK, which says what it is downstream of; add that",
+    )
+
+
+def test_a_flipped_byte_in_an_input_is_named_before_it_is_read(lab: Any) -> None:
+    lab.run("run", "--task", "PrepareDataset")
+    (data,) = lab.artifacts("PrepareDataset")
+    content = bytearray((data / "data.json").read_bytes())
+    content[3] ^= 1
+    (data / "data.json").write_bytes(bytes(content))
+    lab.calls()
+    answer = lab.answer("run", "--task", "TrainEBM")
+    assert (answer["status"], answer["exit_code"]) == ("missing_input", 4)
+    assert answer["error"] == (
+        f"damaged artifact: {data}/data.json has other bytes than were published; rebuild it with --force PrepareDataset"
+    )
+    assert lab.calls() == []
+    assert lab.answer("run", "--task", "TrainEBM", "--force", "PrepareDataset")["exit_code"] == 0
+
+
+def test_an_artifact_of_a_newer_program_is_refused_by_name(lab: Any) -> None:
+    lab.run("run", "--task", "TrainEBM")
+    (made,) = lab.artifacts("TrainEBM")
+    params = json.loads((made / "params.json").read_text())
+    (made / "params.json").write_text(json.dumps({**params, "format": 99}))
+    answer = lab.answer("run", "--task", "TrainEBM")
+    assert answer["exit_code"] == 4
+    assert f"{made}/params.json is of format 99, and this program knows formats up to 1" in answer["error"]
+    assert lab.answer("status")["tasks"][-1] is not None
+
+
+def test_attempts_and_their_seconds_add_up(lab: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM")
+    lab.sleeping_stage()
+    process.terminate()
+    process.communicate(timeout=60)
+    (work,) = (lab.root / "artifacts" / "TrainEBM").glob(".work-*")
+    attempts = json.loads((work / "attempts.json").read_text())
+    (work / "attempts.json").write_text(json.dumps({**attempts, "seconds": 1000.0}))
+    lab.behave()
+    lab.run("run", "--task", "TrainEBM")
+    (made,) = lab.artifacts("TrainEBM")
+    params = json.loads((made / "params.json").read_text())
+    assert params["attempts"] == 2
+    assert 1000.0 < params["seconds"] < 1060.0
+    assert params["seconds_verifying"] >= 0.0

@@ -34,6 +34,7 @@ OF_THE_DATA = {
 OF_THE_MODEL = set(TASKS) - OF_THE_DATA
 JUDGED = {"EvaluateFID", "CompareModels", "Report"}
 SAMPLED = {"GenerateSamples", "RetrieveNeighbours", "EvaluateFID", "CompareModels", "Report"}
+DRAWN = SAMPLED | {"DrawSamples"}
 
 
 def changed_tasks(section: str, **values: object) -> set[str]:
@@ -69,9 +70,12 @@ def changed_tasks(section: str, **values: object) -> set[str]:
             {"ImportFeatureExtractor", "ReferenceStatistics", "BaselineStatistics", *JUDGED},
         ),
         ("selection", {"every": 7}, OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations", "ComposeModels"}),
-        ("sampling", {"count": 7}, SAMPLED),
-        ("sampling", {"steps": 7}, SAMPLED | {"ComposeModels"}),
-        ("sampling", {"source": "sngan"}, SAMPLED - {"CompareModels"}),
+        ("sampling", {"count": 7}, DRAWN),
+        ("sampling", {"steps": 7}, DRAWN | {"ComposeModels"}),
+        ("sampling", {"source": "sngan"}, DRAWN - {"CompareModels"}),
+        ("sampling", {"film_frames": 7}, SAMPLED),
+        ("sampling", {"shard_size": 250}, SAMPLED),
+        ("sampling", {"shard_size": BASE.sampling.count}, set()),
         ("sngan", {"steps": 7}, {"TrainSNGAN", "CompareModels"}),
         ("augmentation", {"flip": True}, OF_THE_MODEL - {"TrainSNGAN", "ComposeModels"}),
         ("ood", {"count": 7}, {"EvaluateOOD"}),
@@ -112,7 +116,7 @@ def test_the_extractor_that_is_named_is_the_one_that_is_made() -> None:
 def test_a_task_without_use_is_not_listed() -> None:
     names = [step.name() for step in all_tasks(BASE, Path("/r"))]
     assert "ImportFeatureExtractor" not in names
-    assert set(TASKS) - set(names) == {"ImportFeatureExtractor"}
+    assert set(TASKS) - set(names) == {"ImportFeatureExtractor", "DrawSamples"}
     with pytest.raises(
         ConfigError, match=r"extractor\.name is classifier, which TrainFeatureExtractor trains"
     ):
@@ -160,6 +164,46 @@ def test_samples_of_the_baseline_do_not_depend_on_the_chain() -> None:
         "PrepareDataset",
         "TrainSNGAN",
     ]
+
+
+def test_samples_in_shards_have_a_task_for_each() -> None:
+    experiment = Experiment(sampling={"count": 11, "batch_size": 2, "shard_size": 4})
+    samples = GenerateSamples.of(experiment, Path("/r"))
+    assert [step.title for step in tree(samples)] == [
+        "PrepareDataset",
+        "TrainEBM",
+        "DrawSamples (shard 1 of 3)",
+        "DrawSamples (shard 2 of 3)",
+        "DrawSamples (shard 3 of 3)",
+        "GenerateSamples",
+    ]
+    shards = [step for step in tree(samples) if step.name() == "DrawSamples"]
+    assert [shard.settings["shard"] for shard in shards] == [[0, 4], [4, 4], [8, 3]]
+    assert len({shard.fingerprint for shard in shards}) == 3
+    assert all(shard.resources == {"accelerator": 1} for shard in shards)
+    model = TrainEBM.of(experiment, Path("/r"))
+    below = [shard.sources()["TrainEBM"] for shard in shards]
+    assert all((step.task_id, step.experiment) == (model.task_id, model.experiment) for step in below)
+    assert [step.title for step in all_tasks(experiment, Path("/r"))].count("DrawSamples (shard 2 of 3)") == 1
+
+
+def test_the_baseline_is_drawn_in_shards_beside_the_model() -> None:
+    experiment = Experiment(sampling={"count": 4, "batch_size": 2, "shard_size": 2})
+    titles = [step.title for step in tree(CompareModels.of(experiment, Path("/r")))]
+    assert [title for title in titles if title.startswith("DrawSamples")] == [
+        "DrawSamples (shard 1 of 2)",
+        "DrawSamples (shard 2 of 2)",
+        "DrawSamples (sngan shard 1 of 2)",
+        "DrawSamples (sngan shard 2 of 2)",
+    ]
+
+
+def test_a_shard_by_itself_is_refused_with_what_to_run() -> None:
+    for experiment in (BASE, Experiment(sampling={"count": 4, "batch_size": 2, "shard_size": 2})):
+        with pytest.raises(
+            ConfigError, match=r"DrawSamples draws the one shard .*; run GenerateSamples, with a"
+        ):
+            check(task_named("DrawSamples").of(experiment, Path("/r")))
 
 
 def test_a_comparison_judges_both_models_and_shares_what_they_share() -> None:
@@ -296,7 +340,7 @@ def test_a_folder_that_has_lost_its_images_troubles_only_who_asks_for_them(tmp_p
     (tmp_path / "notes.txt").write_text("no image")
     experiment = Experiment(dataset={"name": "folder", "path": str(tmp_path)})
     assert (
-        len(all_tasks(experiment, Path("/r"))) == len(TASKS) - 1 + 2
+        len(all_tasks(experiment, Path("/r"))) == len(TASKS) - 2 + 2
     )  # and two of the baseline for CompareModels
     with pytest.raises(MissingInput, match=r"none of the files in .* is an image"):
         check(TrainEBM.of(experiment, Path("/r")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from itertools import combinations
 
@@ -10,22 +9,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ebm_tf.baselines.sngan import GENERATOR_FILE, build_generator
-from ebm_tf.config import SNGAN, Augmentation, Compute, Langevin, Model, Sampling
+from ebm_tf.config import Augmentation, Langevin, Model, Sampling
 from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.grey_levels import to_uint8
 from ebm_tf.langevin import chain_settings
-from ebm_tf.models.energy import build_energy_model, load_energy_model
+from ebm_tf.models.energy import load_energy_model
 from ebm_tf.sampling import Kind, Method, film, uniform_noise
 from ebm_tf.stages import generate_samples
-from ebm_tf.stages.context import Context
 from tests.chains import run_chains
+from tests.stages.small_models import (
+    CLASSES,
+    LEVELS,
+    SEED,
+    SHAPE,
+    SNGAN_SETTINGS,
+    data_in,
+    energy_model_in,
+    generator_in,
+    run_stage,
+)
 
-SHAPE, LEVELS, SEED = (8, 8, 1), 17, 5
-CLASSES = ["round", "straight", "crossed"]
 LANGEVIN = Langevin(steps=3, step_size=0.5, noise_scale=0.01)
 SMALL = {"count": 11, "steps": 4, "buffer_steps": 2, "batch_size": 4, "film_chains": 2, "film_frames": 3}
-SNGAN_SETTINGS = SNGAN(width=0.05, latent_size=4)
 
 
 def no_report(done, total):
@@ -34,12 +39,7 @@ def no_report(done, total):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A store of which only the manifest is read."""
-    folder = tmp_path_factory.mktemp("data")
-    manifest = {"dataset": "t", "version": "1", "shape": SHAPE, "dtype": "uint8", "levels": LEVELS}
-    manifest |= {"classes": CLASSES, "counts": {}, "sha256": {}, "licence": "none"}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    return data_in(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unconditional", "conditional"])
@@ -50,26 +50,14 @@ def any_trained(request, trained, trained_conditional):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """What TrainEBM leaves of an unconditional model."""
-    return training(tmp_path_factory.mktemp("trained"), Model(architecture="tiny"), np.full(30, -1))
+    return energy_model_in(tmp_path_factory.mktemp("trained"), Model(architecture="tiny"), np.full(30, -1))
 
 
 @pytest.fixture(scope="module")
 def trained_conditional(tmp_path_factory):
     """The same of a conditional one; every class has ten chains, whose images tell it by their grey."""
     model = Model(architecture="tiny", conditional=True)
-    return training(tmp_path_factory.mktemp("trained"), model, np.repeat([0, 1, 2], 10))
-
-
-def training(folder, settings, labels):
-    network = build_energy_model(settings, SHAPE, 1, len(CLASSES))
-    random = np.random.default_rng(2)
-    for weight in network.trainable_variables:  # labels start without any effect
-        weight.assign_add(0.05 * random.standard_normal(weight.shape).astype(np.float32))
-    network.save_weights(folder / "average.weights.h5")
-    grey = 40 + 70 * (labels % 3)[:, None, None, None]
-    images = (grey + random.integers(-20, 20, (len(labels), *SHAPE))).astype(np.uint8)
-    np.savez(folder / "replay.npz", images=images, labels=labels.astype(np.int32), ages=labels)
-    return folder, settings
+    return energy_model_in(tmp_path_factory.mktemp("trained"), model, np.repeat([0, 1, 2], 10))
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +73,15 @@ def generate(data, tmp_path_factory):
             settings["augmentation"] = augmentation.model_dump()
         case = (folder, json.dumps(settings))
         if case not in done:
-            out = tmp_path_factory.mktemp("generated") / "out"
-            done[case] = stage(out, settings, {"PrepareDataset": data, "TrainEBM": folder})
+            made = tmp_path_factory.mktemp("generated")
+            done[case] = stage(made, settings, {"PrepareDataset": data, "TrainEBM": folder})
         return done[case]
 
     return run
 
 
-def stage(out, settings, inputs):
-    out.mkdir()
-    channel = io.StringIO()
-    generate_samples.run(Context("GenerateSamples", "0" * 64, settings, Compute(), inputs, out, out, channel))
-    return out, [json.loads(line) for line in channel.getvalue().splitlines()]
+def stage(folder, settings, inputs):
+    return run_stage(generate_samples, "GenerateSamples", folder, settings, inputs)
 
 
 def load(out, kind):
@@ -232,7 +217,7 @@ class TestLabels:
     def test_a_buffer_without_the_wanted_class_is_refused(self, generate, tmp_path):
         lacking = tmp_path / "lacking"
         lacking.mkdir()
-        made = training(lacking, Model(architecture="tiny", conditional=True), np.repeat([0, 2], 10))
+        made = energy_model_in(lacking, Model(architecture="tiny", conditional=True), np.repeat([0, 2], 10))
         with pytest.raises(EBMError, match=r"no chain of the classes \[1\]; it has \[0, 2\]"):
             generate(made, labels=(1,))
 
@@ -326,14 +311,12 @@ def test_a_missing_buffer_is_told_of(generate, trained, tmp_path):
 def test_of_the_baseline_there_is_one_kind(data, tmp_path):
     folder = tmp_path / "sngan"
     folder.mkdir()
-    generator = build_generator(SNGAN_SETTINGS, SHAPE, seed=3)
-    generator.save_weights(folder / GENERATOR_FILE)
-    (folder / "sngan.json").write_text(json.dumps({"weights": "last"}))
+    generator_in(folder)
     sampling = Sampling(source="sngan", count=6, batch_size=4).model_dump(
         include={"source", "seed", "count", "batch_size"}
     )
     settings = {"seed": SEED, "sngan": SNGAN_SETTINGS.model_dump(), "sampling": sampling}
-    out, said = stage(tmp_path / "out", settings, {"PrepareDataset": data, "TrainSNGAN": folder})
+    out, said = stage(tmp_path / "made", settings, {"PrepareDataset": data, "TrainSNGAN": folder})
     assert {path.name for path in out.iterdir()} == {"fresh.npz", "fresh.json", "fresh.png", "samples.json"}
     assert read(out, "samples.json") == {
         "weights": "last",

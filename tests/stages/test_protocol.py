@@ -14,10 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import tensorflow as tf
 
 from ebm_tf.config import Compute, Dataset, Extractor
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import ConfigError
+from ebm_tf.stages.__main__ import _as_one_line
 from ebm_tf.stages.context import Context
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -169,6 +171,13 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_its_kind_and_3(run):
     done = run("TrainFeatureExtractor", {"extractor": Extractor().model_dump()}, inputs={})
     assert done.returncode == 3
     assert only_error(done)["message"] == "KeyError: 'PrepareDataset'"
+
+
+def test_a_full_disk_is_told_without_the_graph_that_met_it():
+    said = "{{function_node __wrapped__SaveV2_device_/task:0}} /a/state; No space left on device [Op:SaveV2]"
+    shown = _as_one_line(tf.errors.ResourceExhaustedError(None, None, said))
+    assert str(shown) == "the disk is full, make room and run again (/a/state; No space left on device)"
+    assert shown.exit_code == 4
 
 
 @pytest.mark.parametrize("missing", ["spec.json", "out"])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from ebm_tf.evaluation.extractors.sources import save_extractor
 from ebm_tf.evaluation.feature_set import extract
 from ebm_tf.models.energy import load_trained
 from ebm_tf.training.history import read_csv
+from tests.damage import cut, empty, flip, lose
+from tests.small_disk import make_room, small_disk
 from tests.stores import write_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -128,6 +131,7 @@ def test_a_whole_run_leaves_what_it_promises(undisturbed):
     assert list((undisturbed.out / "tensorboard").glob("events.*"))
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_gives_the_same_bits(tmp_path, store, undisturbed):
     run = Run(tmp_path, store)
     first, second = sorted(random.SystemRandom().sample(range(8, STEPS - 4), 2))
@@ -170,6 +174,82 @@ def test_a_kill_between_the_renames_of_a_checkpoint_loses_none(tmp_path, store, 
     assert run.results() == undisturbed.results()
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, store):
+    """A run that was killed when it had several checkpoints."""
+    run = Run(tmp_path_factory.mktemp("killed"), store)
+    run.kill_at(40)
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, harm",
+    [
+        ("state.data-00000-of-00001", flip),
+        ("state.data-00000-of-00001", cut),
+        ("state.index", cut),
+        ("run.json", cut),
+        ("run.json", lose),
+        ("files.json", empty),
+    ],
+)
+def test_with_a_damaged_checkpoint_the_one_before_gives_the_same_bits(
+    tmp_path, store, undisturbed, killed, name, harm
+):
+    run = Run(tmp_path, store)
+    shutil.copytree(killed.work, run.work, dirs_exist_ok=True)
+    before, newest = sorted((run.work / "checkpoints").glob("step-*[0-9]"))[-2:]
+    harm(newest / name)
+    code, events, errors = run.finish()
+    assert code == 0, errors
+    assert events[0]["message"] == f"resumed at step {int(before.name[5:])}"
+    assert f"the checkpoint of step {int(newest.name[5:])} is damaged (" in errors
+    assert run.results() == undisturbed.results()
+
+
+@pytest.mark.slow
+def test_without_a_whole_checkpoint_a_run_starts_over_and_gives_the_same_bits(
+    tmp_path, store, undisturbed, killed
+):
+    run = Run(tmp_path, store)
+    shutil.copytree(killed.work, run.work, dirs_exist_ok=True)
+    for file in (run.work / "checkpoints").glob("step-*[0-9]/state.index"):
+        cut(file)
+    events = run.finish_well()
+    assert events[0]["message"] == "every checkpoint is damaged: starting from the beginning"
+    assert run.results() == undisturbed.results()
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_run_with_one_line_and_with_room_it_goes_on(tmp_path, store, undisturbed):
+    """Full while a checkpoint is written: those before it stay, and are gone on from."""
+    with small_disk(tmp_path / "disk", "100m") as disk:
+        run = Run(disk / "run", store)
+        run.kill_at(16)
+        per_checkpoint = sum(
+            file.stat().st_size for file in (run.work / "checkpoints" / "step-00000007").iterdir()
+        )
+        used = shutil.disk_usage(disk).used
+        make_room(disk, str(used + per_checkpoint))
+        code, events, errors = run.finish()
+        assert code == 4, errors
+        assert events[-1]["event"] == "error"
+        assert re.fullmatch(
+            r"the disk is full, make room and run again \(\S.*No space left on device\S*\)",
+            events[-1]["message"],
+        )
+        assert "{{" not in events[-1]["message"]
+        saved = sorted(path.name for path in (run.work / "checkpoints").iterdir())
+        assert all(re.fullmatch(r"step-\d{8}", name) for name in saved), (
+            "nothing is left of the one that failed"
+        )
+        make_room(disk, "100m")
+        events = run.finish_well()
+        assert events[0]["message"] == f"resumed at step {int(saved[-1][5:])}"
+        assert run.results() == undisturbed.results()
+
+
 def test_a_diverging_run_rolls_back_and_then_says_what_it_saw(tmp_path, store):
     run = Run(tmp_path, store, "optimiser.learning_rate=0.9", "optimiser.warmup_steps=0", "health.grace_steps=0",
               "optimiser.clip_norm=1000", "health.rollbacks=2", "training.steps=400")  # fmt: skip
@@ -186,6 +266,7 @@ def test_a_diverging_run_rolls_back_and_then_says_what_it_saw(tmp_path, store):
     assert not list(run.out.iterdir()), "a failed run leaves no artifact files"
 
 
+@pytest.mark.slow
 def test_a_run_that_recovers_finishes_with_the_smaller_rate(tmp_path, store):
     run = Run(tmp_path, store, "optimiser.learning_rate=0.3", "optimiser.warmup_steps=0", "health.grace_steps=0",
               "optimiser.clip_norm=1000", "health.learning_rate_factor=0.001", "health.max_gap_spreads=50",
@@ -223,6 +304,18 @@ def test_evaluations_leave_the_run_as_it_is_and_their_own_record(tmp_path, store
     load_trained(run.out, "best")(images)
     told = b"".join(path.read_bytes() for path in (run.out / "tensorboard").iterdir())
     assert b"selection/frechet_distance" in told
+
+
+@pytest.mark.slow
+def test_evaluations_after_a_damaged_checkpoint_are_made_again(tmp_path, store, judged_by):
+    whole = Run(tmp_path / "whole", store, *SELECTION, inputs=judged_by)
+    whole.finish_well()
+    run = Run(tmp_path / "killed", store, *SELECTION, inputs=judged_by)
+    run.kill_at(48)
+    newest = sorted((run.work / "checkpoints").glob("step-*[0-9]"))[-1]
+    flip(newest / "state.data-00000-of-00001")
+    run.finish_well()
+    assert run.results() == whole.results()
 
 
 @pytest.mark.slow

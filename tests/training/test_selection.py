@@ -266,7 +266,8 @@ def run_of(trainer, work, judge=None, **changes):
     return (loop.record / "history.csv").read_bytes(), [part.tobytes() for part in state], selection
 
 
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True])
 def test_a_run_is_the_same_bit_for_bit_with_and_without(tmp_path, whole):
     """One trainer, brought back to where it began; `whole` with all that a model and its chains can have."""
     trainer = make_trainer(

@@ -210,13 +210,14 @@ LONG_TAIL = """{
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "settings"),
     [
         (2, "{}"),
-        pytest.param(2, LONG_TAIL, marks=pytest.mark.slow),
-        pytest.param(4, "{}", marks=pytest.mark.slow),
-        pytest.param(2, WHOLE_METHOD, marks=pytest.mark.slow),
+        (2, LONG_TAIL),
+        (4, "{}"),
+        (2, WHOLE_METHOD),
     ],
 )
 def test_several_devices_do_what_one_does(tmp_path, devices, settings):

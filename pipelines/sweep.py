@@ -1,0 +1,115 @@
+"""What came of a sweep: a row for each combination, and how their numbers compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from ebm_tf.nested import flat
+from pipelines import comparison
+from pipelines.comparison import Cell, Comparison
+from pipelines.grid import Point
+from pipelines.judged import TASK, load_runs
+from pipelines.runner import Outcome
+
+
+@dataclass(frozen=True)
+class Row:
+    """One combination: the values of the settings, what became of its run, and the numbers by metric."""
+
+    experiment: str
+    values: dict[str, str]
+    outcome: Outcome
+    numbers: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All combinations.
+
+    Attributes:
+        rows: in the order of the grid.
+        compared: of the judged ones, where there are two at least.
+    """
+
+    rows: tuple[Row, ...]
+    compared: Optional[Comparison] = None
+
+    @property
+    def exit_code(self) -> int:
+        """That of the first that is not done."""
+        return next((row.outcome.exit_code for row in self.rows if row.outcome.exit_code), 0)
+
+    @property
+    def status(self) -> str:
+        """That of the first that is not done."""
+        return next((row.outcome.status for row in self.rows if row.outcome.exit_code), "done")
+
+    def best(self, metric: str) -> Optional[str]:
+        """The experiment that is best by a metric, of those that were measured alike."""
+        groups = self.compared.groups if self.compared else ()
+        return groups[0].best.get(metric) if len(groups) == 1 else None
+
+
+def gather(points: Sequence[Point], outcomes: Sequence[Outcome], root: Path, row: str) -> Sweep:
+    """The numbers of every run that is done, and of evaluations how they compare.
+
+    Args:
+        points, outcomes: of the same length and order.
+        row: which samples of an evaluation.
+
+    Raises:
+        MissingInput: an artifact is damaged.
+    """
+    compared = None
+    done = [point.experiment.name for point, outcome in zip(points, outcomes) if outcome.exit_code == 0]
+    if outcomes[0].task == TASK and len(done) > 1:
+        compared = comparison.compare(load_runs(done, root, row))
+    rows = [
+        Row(point.experiment.name, point.values, outcome, _numbers(point.experiment.name, outcome, compared))
+        for point, outcome in zip(points, outcomes)
+    ]
+    return Sweep(tuple(rows), compared)
+
+
+def as_json(sweep: Sweep) -> dict[str, Any]:
+    """One object: a run for each combination, and the comparison where there is one."""
+    runs = [
+        {
+            "experiment": row.experiment,
+            "settings": row.values,
+            "status": row.outcome.status,
+            "exit_code": row.outcome.exit_code,
+            "artifact": row.outcome.artifact,
+            "error": row.outcome.error,
+            "log": row.outcome.log,
+            "metrics": row.outcome.metrics,
+        }
+        for row in sweep.rows
+    ]
+    compared = None if sweep.compared is None else comparison.as_json(sweep.compared)
+    return {
+        "status": sweep.status,
+        "exit_code": sweep.exit_code,
+        "task": sweep.rows[0].outcome.task,
+        "seconds": sweep.rows[0].outcome.seconds,
+        "runs": runs,
+        "comparison": compared,
+    }
+
+
+def _numbers(experiment: str, outcome: Outcome, compared: Optional[Comparison]) -> dict[str, Cell]:
+    if compared is not None:
+        return {
+            metric: cells[experiment]
+            for group in compared.groups
+            for metric, cells in group.metrics.items()
+            if experiment in cells
+        }
+    return {
+        name: Cell(float(value))
+        for name, value in flat(outcome.metrics)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }

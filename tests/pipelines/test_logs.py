@@ -1,0 +1,162 @@
+"""The log of a task, also while it is being written, and when the artifact is published meanwhile."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ebm_tf.errors import MissingInput
+from pipelines.lock import locked
+from pipelines.logs import follow, last_lines, log_of
+from tests.pipelines.built import build_all, step
+
+TALKING = Path(__file__).with_name("talking_command.py")
+
+
+def test_the_log_of_an_artifact_is_shown_by_its_last_lines(tmp_path: Path) -> None:
+    images = build_all(step(tmp_path, "PrepareDataset"))
+    assert log_of(images) == (images.artifact.path / "log.txt", "finished", None)
+    assert last_lines(images, 5) == b"what happened\n"
+    (images.artifact.path / "log.txt").write_bytes(b"one\ntwo \xff\nthree")
+    assert last_lines(images, 2) == b"two \xff\nthree"
+
+
+def test_the_log_of_a_later_build_that_did_not_end_well_goes_before_it(tmp_path: Path) -> None:
+    images = build_all(step(tmp_path, "PrepareDataset"))
+    images.artifact.want_rebuild()
+    images.artifact.log.write_text("the reason\n")
+    assert log_of(images) == (images.artifact.log, "unfinished", None)
+    assert last_lines(images, 5) == b"the reason\n"
+
+
+def test_without_a_log_it_is_said_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        MissingInput, match=r"no log of TrainEBM .*: it was never begun; run it with --task TrainEBM"
+    ):
+        log_of(step(tmp_path, "TrainEBM"))
+
+
+def test_following_goes_on_into_the_log_of_a_build_that_starts_anew(tmp_path: Path) -> None:
+    images = step(tmp_path, "PrepareDataset")
+    artifact = images.artifact
+    with locked(artifact):
+        artifact.work.mkdir()
+        artifact.log.write_text("0\n1\n2\n")
+        chunks = follow(images, 2)
+        heard = next(chunks)
+        with artifact.log.open("a") as log:
+            log.write("3\n")
+        heard += next(chunks)
+        artifact.log.unlink()
+        artifact.log.write_text("new\n")
+        heard += next(chunks) + next(chunks)
+    assert heard + b"".join(chunks) == b"1\n2\n3\nnew\n"
+
+
+def test_following_what_nobody_builds_ends_with_its_last_lines(tmp_path: Path) -> None:
+    images = build_all(step(tmp_path, "PrepareDataset"))
+    assert b"".join(follow(images, 5)) == b"what happened\n"
+
+
+def test_following_waits_for_a_log_that_is_not_there_yet_and_misses_no_quick_build(tmp_path: Path) -> None:
+    """Begun, written and published between two looks."""
+    images = step(tmp_path, "PrepareDataset")
+    heard: list[bytes] = []
+    follower = threading.Thread(target=lambda: heard.extend(follow(images, 5)))
+    with locked(images.artifact):
+        follower.start()
+        time.sleep(0.1)  # so that it mostly looks for the log before there is one
+        build_all(images)
+    follower.join()
+    assert b"".join(heard) == b"what happened\n"
+
+
+def test_a_build_is_followed_beyond_its_publication(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[type(lab).__module__], "COMMAND", TALKING)
+    run = lab.start("run", "--task", "PrepareDataset")
+    try:
+        until_said(lab, run)
+        following = lab.start("logs", "PrepareDataset", "--follow")
+        assert following.stdout is not None
+        assert following.stdout.readline() == "first\n"
+        (lab.folder / "go").touch()
+        rest, talk = following.communicate(timeout=60)
+        assert (rest, following.returncode) == ("second\n", 0)
+        started, ended = talk.splitlines()
+        assert f"in work by process {run.pid} on" in started
+        assert "finished; log: " in ended
+        assert run.wait(60) == 0
+        (folder,) = lab.artifacts("PrepareDataset")
+        assert ended.endswith(str(folder / "log.txt"))
+        found = lab.answer("logs", "PrepareDataset", "-n", "1")
+        assert (found["state"], found["lines"], found["log"]) == (
+            "finished",
+            ["second"],
+            str(folder / "log.txt"),
+        )
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def test_ctrl_c_ends_following_and_nothing_else(lab: Any) -> None:
+    lab.behave(PrepareDataset="sleep")
+    run = lab.start("run", "--task", "PrepareDataset")
+    try:
+        lab.sleeping_stage()
+        following = lab.start("logs", "PrepareDataset", "-f")
+        assert following.stdout is not None
+        assert following.stdout.readline() == "1/2 half\n"
+        following.send_signal(signal.SIGINT)
+        _, talk = following.communicate(timeout=60)
+        assert following.returncode == 130
+        assert talk.splitlines()[-1] == "error: interrupted"
+        assert "Traceback" not in talk
+        assert run.poll() is None
+    finally:
+        run.terminate()
+        run.communicate()
+
+
+def test_the_log_of_what_failed_tells_the_reason(lab: Any) -> None:
+    lab.behave(PrepareDataset="fail")
+    lab.run("run", "--task", "PrepareDataset")
+    done = lab.run("logs", "PrepareDataset")
+    assert done.returncode == 0
+    assert "the reason, in the log\n" in done.stdout
+    assert "unfinished; the next run goes on from there; log: " in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(lab: Any) -> None:
+    lab.run("run", "--task", "PrepareDataset")
+    (folder,) = lab.artifacts("PrepareDataset")
+    (folder / "log.txt").write_text("line\n" * 100_000)
+    reading = lab.start("logs", "PrepareDataset", "-n", "100000")
+    assert reading.stdout is not None
+    assert reading.stdout.readline() == "line\n"
+    reading.stdout.close()
+    assert reading.stderr is not None
+    assert "rror" not in reading.stderr.read()
+    assert reading.wait(60) == 0
+    reading.stderr.close()
+
+
+def test_no_log_is_missing_input(lab: Any) -> None:
+    done = lab.run("logs", "Report", "--json")
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (4, "missing_input")
+
+
+def until_said(lab: Any, run: subprocess.Popen[str]) -> None:
+    """Wait until the stage has said its first word."""
+    deadline = time.monotonic() + 60
+    while not any(log.read_text() == "first\n" for log in lab.root.glob("artifacts/*/.work-*/log.txt")):
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)

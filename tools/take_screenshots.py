@@ -1,0 +1,203 @@
+"""Take the pictures of the README: the scheduler's page during a real run, and TensorBoard as linked from there.
+
+A short training on the embedded digits runs in a folder of its own, which is deleted afterwards. Needs Chromium and
+its driver, as the tests of the report do.
+
+    python tools/take_screenshots.py [FOLDER]
+
+FOLDER is docs/images unless told otherwise; it gets scheduler.png, progress.png, graph.png and tensorboard.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PICTURES = REPOSITORY / "docs" / "images"
+SHORT = (
+    "training.steps=700",
+    "training.log_every=10",
+    "training.grid_every=350",
+    "selection.every=0",
+    "sampling.steps=20",
+    "sampling.count=200",
+    "evaluation.bootstrap=20",
+)
+RUNNING_PERCENT = 35
+PATIENCE_SECONDS = 600.0
+ANIMATION_SECONDS = 6.0
+COLOURS = 128
+# The page lets one drag and zoom the graph; this does so until all of it is in view.
+FIT_GRAPH = """
+const svg = document.querySelector("#mysvg"), graph = svg.querySelector("g"), box = graph.getBBox();
+const scale = Math.min((svg.clientWidth - 40) / box.width, (svg.clientHeight - 40) / box.height);
+graph.setAttribute("transform", `translate(20, 20) scale(${scale}) translate(${-box.x}, ${-box.y})`);
+"""
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command of the command line, ended afterwards."""
+    line = [sys.executable, str(REPOSITORY / "cli.py"), *arguments, "--json"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def first_object(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a command that serves prints once it does."""
+    assert process.stdout is not None
+    text = ""
+    while not text.endswith("}\n"):
+        part = process.stdout.readline()
+        if not part:
+            raise SystemExit(f"{' '.join(map(str, process.args))} has ended")  # type: ignore[arg-type]
+        text += part
+    return dict(json.loads(text))
+
+
+def until(true: Callable[[], Any], what: str) -> Any:
+    """Ask again and again until it is true; what it then says."""
+    over = time.monotonic() + PATIENCE_SECONDS
+    while not (found := true()):
+        if time.monotonic() > over:
+            raise SystemExit(f"waited {PATIENCE_SECONDS:.0f} s in vain for {what}")
+        time.sleep(0.3)
+    return found
+
+
+def tasks(url: str) -> dict[str, dict[str, Any]]:
+    """What the scheduler knows of each task, by the id that it gives it."""
+    with urllib.request.urlopen(f"{url}/api/task_list?{urlencode({'data': '{}'})}", timeout=60) as answer:
+        return dict(json.load(answer)["response"])
+
+
+def training(url: str) -> tuple[str, dict[str, Any]] | None:
+    """The training with its link, once it is well under way."""
+    for key, task in tasks(url).items():
+        if task["name"] == "TrainEBM" and (task["progress_percentage"] or 0) >= RUNNING_PERCENT:
+            return key, task
+    return None
+
+
+def report_of(url: str) -> str:
+    """The scheduler's id of the task that all others lead to."""
+    return next(key for key, task in tasks(url).items() if task["name"] == "Report")
+
+
+@contextmanager
+def browser(profile: Path, size: tuple[int, int]) -> Iterator[webdriver.Chrome]:
+    """Chromium without a window."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium") or shutil.which("chromium-browser"))
+    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"):
+        options.add_argument(flag)
+    with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as opened:
+        yield opened
+
+
+def picture(what: webdriver.Chrome | WebElement, place: Path) -> None:
+    """Save what the window shows, or a part of it, in few colours."""
+    whole = isinstance(what, webdriver.Chrome)
+    content = what.get_screenshot_as_png() if whole else what.screenshot_as_png
+    shot = Image.open(io.BytesIO(content)).convert("RGB")
+    shot.quantize(COLOURS, dither=Image.Dither.NONE).save(place, optimize=True)
+    print(f"{place}: {shot.width}x{shot.height}, {place.stat().st_size / 1024:.0f} KiB")
+
+
+def shown(page: webdriver.Chrome, words: str) -> bool:
+    """The page says so."""
+    return words in page.find_element(By.TAG_NAME, "body").text
+
+
+def take(folder: Path, url: str, board: str, profile: Path) -> None:
+    """Take all pictures while the training runs."""
+    _, task = until(lambda: training(url), "the training")
+    with browser(profile, (1640, 1000)) as page:
+        page.get(f"{url}/static/visualiser/index.html#order=4,desc&length=25")
+        until(lambda: shown(page, "TrainEBM"), "the list of tasks")
+        picture(page, folder / "scheduler.png")
+        page.find_element(By.CSS_SELECTOR, "#taskTable tbody tr:first-child .statusMessage").click()
+        message = page.find_element(By.CSS_SELECTOR, "#statusMessageModal")
+        until(lambda: "E(real)" in message.text, "the message of the training")
+        time.sleep(ANIMATION_SECONDS)
+        picture(message.find_element(By.CSS_SELECTOR, ".modal-content"), folder / "progress.png")
+        page.set_window_size(1180, 1000)
+        page.get(f"{url}/static/visualiser/index.html#tab=graph&taskId={report_of(url)}&visType=d3")
+        page.refresh()
+        until(lambda: shown(page, "PrepareDataset"), "the graph")
+        time.sleep(ANIMATION_SECONDS)
+        page.execute_script(FIT_GRAPH)
+        picture(page, folder / "graph.png")
+        until(lambda: answers(board), "TensorBoard")
+        page.set_window_size(1640, 1000)
+        page.get(task["tracking_url"])
+        time.sleep(ANIMATION_SECONDS)
+        picture(page, folder / "tensorboard.png")
+
+
+def answers(url: str) -> bool:
+    """Something is there."""
+    try:
+        with urllib.request.urlopen(f"{url}/data/runs", timeout=60) as answer:
+            return bool(json.load(answer))
+    except OSError:
+        return False
+
+
+def main() -> None:
+    """From nothing to pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=PICTURES)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ebm-") as scratch:
+        root, state = Path(scratch) / "digits", Path(scratch) / "state"
+        (root / "artifacts").mkdir(parents=True)
+        settings = [part for setting in SHORT for part in ("--set", setting)]
+        with command("scheduler", "--port", "0", "--state", str(state)) as server:
+            told = first_object(server)
+            address = f"{told['host']}:{told['port']}"
+            with command("tensorboard", "--port", "0", "--root", str(root)) as board:
+                board_url = first_object(board)["url"]
+                where = ("--root", str(root), "--scheduler", address)
+                with command("run", "--task", "Report", *where, *settings):
+                    take(folder, told["url"], board_url, Path(scratch) / "profile")
+
+
+if __name__ == "__main__":
+    main()

@@ -39,7 +39,10 @@ class Attempt:
             found = json.loads(self._file.read_text(encoding="utf-8"))
             return int(found["attempts"]), float(found["seconds"])
         except (OSError, ValueError, KeyError, TypeError):
-            return 0, 0.0  # none yet, or a kill or a full disk in the middle of writing: the count starts anew
+            return (
+                0,
+                0.0,
+            )  # none yet, or a kill or a full disk in the middle of writing: the count starts anew
 
     def _write(self) -> None:
         record = {"attempts": self.number, "seconds": self.seconds}

@@ -12,6 +12,10 @@ from ebm_tf.nested import flat
 from pipelines.artifact import PARAMS, Artifact
 
 
+SHARD = "shard"
+"""Which part of the samples a task drew: no setting of anybody's."""
+
+
 @dataclass(frozen=True)
 class Lineage:
     """The settings behind a result.
@@ -85,6 +89,8 @@ def lineage(artifact: Artifact) -> Lineage:
             continue
         record = member.params()
         for key, value in [*flat(record["settings"]), (f"{member.task} (version)", record["version"])]:
+            if key == SHARD:
+                continue
             if settings.setdefault(key, value) != value:
                 settings[f"{name}: {key}"] = value
         for below, made in record["inputs"].items():

@@ -42,11 +42,14 @@ def stage_command(name: str, spec: Path, output: Path) -> list[str]:
     return [sys.executable, "-m", "ebm_tf.stages", name, *files, "--parent", str(os.getpid())]
 
 
-def run_stage(name: str, spec: Path, output: Path, log: Path, lock: int, progress: Progress) -> None:
+def run_stage(
+    name: str, title: str, spec: Path, output: Path, log: Path, lock: int, progress: Progress
+) -> None:
     """Run a stage to its end.
 
     Args:
         name: name of the task.
+        title: what people call it.
         spec: JSON file that tells the stage what to do.
         output: empty folder that the stage fills.
         log: file that stderr, and what is not JSON on stdout, is appended to.
@@ -78,7 +81,7 @@ def run_stage(name: str, spec: Path, output: Path, log: Path, lock: int, progres
             _end_group(child)
             raise
     if code != 0 or error:
-        raise StageError(*_failure(name, code, error), log=log)
+        raise StageError(*_failure(title, code, error), log=log)
 
 
 def _environment() -> dict[str, str]:
@@ -111,14 +114,14 @@ def _event(line: str) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def _failure(name: str, code: int, error: dict[str, Any] | None) -> tuple[str, int]:
+def _failure(title: str, code: int, error: dict[str, Any] | None) -> tuple[str, int]:
     """The one line and the exit code of a failure."""
     if error:
         received = error.get("exit_code", code)
-        return f"{name}: {error.get('message', 'failed')}", received if received in KNOWN_EXIT_CODES else 3
+        return f"{title}: {error.get('message', 'failed')}", received if received in KNOWN_EXIT_CODES else 3
     if code < 0:
-        return f"{name}: its process was ended by {signal.Signals(-code).name} (out of memory?)", 3
-    return f"{name}: its process ended with exit code {code}", 3
+        return f"{title}: its process was ended by {signal.Signals(-code).name} (out of memory?)", 3
+    return f"{title}: its process ended with exit code {code}", 3
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:

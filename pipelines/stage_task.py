@@ -242,9 +242,9 @@ class StageTask(luigi.Task):
             attempt.note()
             tell(event)
 
-        run_stage(self.name(), spec, artifact.output, artifact.log, lock, progress)
+        run_stage(self.name(), self.title, spec, artifact.output, artifact.log, lock, progress)
         if not any(path.is_file() for path in artifact.output.rglob("*")):
-            raise StageError(f"{self.name()}: its process ended well but wrote no files", 3, artifact.log)
+            raise StageError(f"{self.title}: its process ended well but wrote no files", 3, artifact.log)
         record = {
             "task": self.name(),
             "version": self.VERSION,

@@ -76,8 +76,8 @@ class Build:
         assert faults(lab.root) == [], where
         kept = {f"{path.parent.name}/{path.name[5:]}" for path in lab.root.glob("artifacts/*/.old-*")}
         assert set(had) <= set(contents(lab.root)) | kept, f"lost by {where}"
-        states = {row["state"] for row in self._warm.run(lab, "status", "--json").answer()["tasks"]}
-        assert states <= {"whole", "missing", "stale"}, where
+        states = self._warm.run(lab, "status", "--json").states()
+        assert set(states.values()) <= {"whole", "missing", "stale"}, where
         after = self._warm.run(lab, "run", "--task", self._task)
         assert after.returncode == 0, f"{where}: {after.stderr}"
         assert contents(lab.root) == self._contents, where

@@ -72,3 +72,7 @@ class WarmRun:
     def answer(self) -> dict[str, Any]:
         """The object on stdout."""
         return dict(json.loads(self.stdout))
+
+    def states(self) -> dict[str, str]:
+        """The state of each task in the object on stdout."""
+        return {row["task"]: row["state"] for row in self.answer()["tasks"]}

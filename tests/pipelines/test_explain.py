@@ -139,6 +139,9 @@ def test_a_wanted_rebuild_is_a_cause_and_reaches_what_stands_on_it(tmp_path: Pat
     model = step(tmp_path, "TrainEBM")
     model.artifact.want_rebuild()
     assert words(explain(model)) == ["forced"]
+    missing = step(tmp_path, "TrainEBM", "langevin.steps=7")
+    missing.artifact.want_rebuild()
+    assert words(explain(missing)) == ["forced", "langevin.steps was 20, is 7"]
     found = explain(evaluated)
     assert (found.state, words(found)) == ("run", ["input GenerateSamples changes"])
     assert found.compared == evaluated.key

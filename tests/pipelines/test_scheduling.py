@@ -110,6 +110,7 @@ def test_a_run_that_waits_takes_over_when_the_first_fails(lab: Any, central: Ser
     assert lab.calls() == ["PrepareDataset", "TrainEBM", "TrainEBM"]
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_ends_when_it_fails_too(lab: Any, central: Served) -> None:
     lab.behave(TrainEBM="gate")
     first = lab.start("run", "--task", "GenerateSamples", "--scheduler", central.address, "--json")
@@ -158,6 +159,8 @@ def test_a_run_in_another_root_shares_nothing(lab: Any, central: Served) -> None
     lab.behave(TrainEBM="sleep")
     first = lab.start("run", "--task", "TrainEBM", "--scheduler", central.address)
     lab.sleeping_stage()
+    (log,) = (lab.root / "artifacts" / "TrainEBM").glob(".work-*/log.txt")
+    until(lambda: "not an event" in log.read_text(), "all that the stage has to say")
     seen = {path: path.stat().st_mtime_ns for path in lab.root.rglob("*")}
     lab.behave()
     other = lab.folder / "other"

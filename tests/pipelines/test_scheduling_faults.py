@@ -33,7 +33,7 @@ def saved(central: Served, name: str) -> str:
     return next((str(task["status"]) for task in tasks if task["family"] == name), "")
 
 
-@pytest.mark.parametrize("state", ["kept", "lost"])
+@pytest.mark.parametrize("state", ["kept", pytest.param("lost", marks=pytest.mark.slow)])
 def test_a_run_outlives_a_scheduler_that_is_killed_and_started_again(
     lab: Any, central: Served, state: str
 ) -> None:
@@ -57,6 +57,7 @@ def test_a_run_outlives_a_scheduler_that_is_killed_and_started_again(
     assert {row["state"] for row in again["tasks"]} == {"reused"}
 
 
+@pytest.mark.slow
 def test_what_fails_after_the_scheduler_forgot_it_is_told_as_it_is(lab: Any, central: Served) -> None:
     lab.behave(TrainEBM="gate")
     run = lab.start("run", "--task", "TrainEBM", "--scheduler", central.address, "--json")
@@ -74,6 +75,7 @@ def test_what_fails_after_the_scheduler_forgot_it_is_told_as_it_is(lab: Any, cen
     assert lab.answer("run", "--task", "TrainEBM", "--scheduler", central.address)["exit_code"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["kept", "lost"])
 def test_a_run_that_waits_outlives_it_too(lab: Any, central: Served, state: str) -> None:
     lab.behave(TrainEBM="gate")

@@ -31,7 +31,12 @@ def add(central: Served, name: str, **about: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], ids=str
+    "number, code",
+    [
+        pytest.param(signal.SIGINT, 130, id="SIGINT"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, id="SIGKILL"),
+    ],
 )
 def test_the_state_is_kept_however_it_ends(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with served(tmp_path) as central:

@@ -63,7 +63,7 @@ def test_a_failed_shard_is_drawn_again_alone(lab: Any) -> None:
     failed = after_the_first_shard(lab, "fail")
     _, said = failed.communicate(timeout=PATIENCE_SECONDS)
     assert failed.returncode == 3
-    assert "error: DrawSamples: the data are gone" in said
+    assert "error: DrawSamples (shard 2 of 3): the data are gone; log: " in said
     (first,) = lab.artifacts("DrawSamples")
     was = inode_of(first)
     lab.calls()

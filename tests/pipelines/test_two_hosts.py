@@ -106,6 +106,7 @@ def test_two_machines_build_each_task_once(lab: Any, hosts: list[Host]) -> None:
         assert {path: path.stat().st_mtime_ns for path in (lab.root / "artifacts").rglob("*")} == seen
 
 
+@pytest.mark.slow
 def test_two_workers_build_each_task_once(lab: Any) -> None:
     with served(lab.folder / "central") as central:
         roots = [lab.root, lab.root, lab.folder / "elsewhere"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import typer
 
+from ebm_tf.errors import MissingInput
 from pipelines.commands import options
 from pipelines.commands.console import data, errors_as_lines, messages, print_json
 
@@ -30,7 +30,8 @@ DOT = typer.Option(False, "--dot", help="Print the graph for Graphviz: ... --dot
 VERIFY = typer.Option(
     False,
     "--verify",
-    help="Read every byte of every artifact, and compare its sha256 with the one published.",
+    help="Read every byte of every artifact, and compare its sha256 with the one that was published; ends with 4 if "
+    "one is damaged.",
 )
 FOLLOW = typer.Option(
     False, "--follow", "-f", help="Go on with what is added until the build is over; Ctrl-C ends it."
@@ -155,10 +156,14 @@ def status(
                 rows = inspect.verified(experiment, root, tell)
         else:
             rows = inspect.status(experiment, root)
+        damaged = verify and any(row.state == "damaged" for row in rows)
         if as_json:
-            print_answer({"verified": verify, "tasks": [row._asdict() for row in rows]})
+            ending = {"status": "missing_input", "exit_code": MissingInput.exit_code} if damaged else {}
+            print_answer({**ending, "verified": verify, "tasks": [row._asdict() for row in rows]})
         else:
             show_status(rows, data)
+    if damaged:
+        raise typer.Exit(MissingInput.exit_code)
 
 
 def logs(
@@ -247,7 +252,7 @@ def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = 
 
 
 def print_answer(answer: dict[str, Any]) -> None:
-    """One object on stdout, as all commands print that have answered."""
+    """One object on stdout, as of a command that has done what it was asked for, unless the answer says otherwise."""
     print_json({"status": "done", "exit_code": 0, **answer})
 
 
@@ -257,5 +262,4 @@ def write_bytes(chunk: bytes) -> None:
         sys.stdout.buffer.write(chunk)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None

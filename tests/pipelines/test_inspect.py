@@ -167,11 +167,12 @@ def test_status_verifies_every_byte_when_asked(lab: Any) -> None:
     lab.run("run", "--task", "TrainEBM")
     data = lab.artifacts("TrainEBM")[0] / "data.json"
     content = data.read_bytes()
+    assert lab.run("status", "--verify").returncode == 0
     data.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     assert lab.states("status")["TrainEBM"] == "whole"
     done = lab.run("status", "--verify", "--json")
     found = {row["task"]: row for row in json.loads(done.stdout)["tasks"]}
-    assert done.returncode == 0
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (4, "missing_input")
     assert (found["PrepareDataset"]["state"], found["TrainEBM"]["state"]) == ("whole", "damaged")
     assert found["TrainEBM"]["note"] == (
         f"damaged artifact: {data} has other bytes than were published; rebuild it with --force TrainEBM"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -57,6 +57,22 @@ def plan(root_task: StageTask, forced: Collection[str] = ()) -> list[PlanRow]:
     for damage in planned.damage():
         raise MissingInput(damage)
     return [_plan_row(task, planned) for task in planned.steps]
+
+
+def plan_all(root_tasks: Mapping[str, StageTask], forced: Collection[str] = ()) -> list[PlanRow]:
+    """As `plan`, of the task of several experiments, by their names; what all share is there once and first.
+
+    Raises:
+        MissingInput: an artifact is damaged.
+    """
+    plans = {name: plan(root_task, forced) for name, root_task in root_tasks.items()}
+    everywhere = set.intersection(*({(row.task, row.fingerprint) for row in rows} for rows in plans.values()))
+    found: dict[tuple[str, str], PlanRow] = {}
+    for name, rows in plans.items():
+        for row in rows:
+            key = (row.task, row.fingerprint)
+            found.setdefault(key, row if key in everywhere else row._replace(task=f"{row.task}, {name}"))
+    return sorted(found.values(), key=lambda row: (row.task, row.fingerprint) not in everywhere)
 
 
 def total_seconds(rows: Sequence[PlanRow]) -> tuple[Optional[float], list[str]]:

@@ -43,6 +43,7 @@ def plan(
     task: str = options.PLANNED_TASK,
     config: str = options.CONFIG,
     settings: list[str] = options.SET,
+    grid: list[str] = options.GRID,
     root: Path = options.ROOT,
     force: list[str] = options.FORCE,
     downstream: bool = options.DOWNSTREAM,
@@ -54,16 +55,19 @@ def plan(
     Times are those of earlier runs below the same --root, in proportion where the work is (training steps, chains).
     """
     with errors_as_lines(task, as_json, debug):
-        from ebm_tf.config_files import load_experiment
+        from pipelines import grid as grids
         from pipelines import inspect
         from pipelines.answers import show_plan
         from pipelines.forcing import forced_keys
         from pipelines.tasks import check, task_named
 
-        root_task = task_named(task).of(load_experiment(config, settings), root)
-        forced = forced_keys(root_task, force, downstream)
-        check(root_task, forced)
-        rows = inspect.plan(root_task, forced)
+        experiments = [point.experiment for point in grids.points(config, settings, grid)]
+        roots = {each.name: task_named(task).of(each, root) for each in experiments}
+        forced: set[str] = set()
+        for root_task in roots.values():
+            forced |= (keys := forced_keys(root_task, force, downstream))
+            check(root_task, keys)
+        rows = inspect.plan_all(roots, forced)
         if as_json:
             seconds, unknown = inspect.total_seconds(rows)
             sums = {"seconds": seconds, "seconds_unknown_of": unknown}

@@ -97,3 +97,18 @@ def test_a_bad_value_is_refused_before_anything_runs(lab: Any) -> None:
     assert done.returncode == 2
     assert lab.calls() == []
     assert not lab.root.exists()
+
+
+def test_a_sweep_is_planned_without_a_trace(lab: Any) -> None:
+    rows = lab.answer("plan", "--task", "TrainEBM", "--grid", "langevin.steps=5,6")["tasks"]
+    assert [(row["task"], row["state"]) for row in rows] == [
+        ("PrepareDataset", "run"), ("TrainEBM, tiny-steps-5", "run"), ("TrainEBM, tiny-steps-6", "run"),
+    ]  # fmt: skip
+    assert not lab.root.exists()
+    lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=6")
+    states = lab.states("plan", "--task", "TrainEBM", "--grid", "langevin.steps=5,6")
+    assert states == {
+        "PrepareDataset": "reuse",
+        "TrainEBM, tiny-steps-5": "run",
+        "TrainEBM, tiny-steps-6": "reuse",
+    }

@@ -31,7 +31,8 @@ def test_the_page_and_the_rest_answers_show_every_task_as_it_goes(lab: Any, cent
     lab.behave(TrainEBM="gate")
     run = lab.start("run", "--task", "GenerateSamples", "--scheduler", central.address, "--json")
     wait_for(lab.folder / "at the gate")
-    until(lambda: of_root(central, lab)["TrainEBM"]["tracking_url"], "the link to TensorBoard")
+    told = ("tracking_url", "status_message", "progress_percentage")
+    until(lambda: all(of_root(central, lab)["TrainEBM"][key] for key in told), ", ".join(told))
     rows = of_root(central, lab)
     assert {name: row["status"] for name, row in rows.items()} == {
         "PrepareDataset": "DONE", "TrainEBM": "RUNNING", "GenerateSamples": "PENDING",

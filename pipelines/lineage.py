@@ -11,7 +11,6 @@ from ebm_tf.errors import ConfigError, MissingInput
 from ebm_tf.nested import flat
 from pipelines.artifact import PARAMS, Artifact
 
-
 SHARD = "shard"
 """Which part of the samples a task drew: no setting of anybody's."""
 

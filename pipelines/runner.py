@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ebm_tf.config import Experiment
-from ebm_tf.errors import ConfigError
+from ebm_tf.errors import ConfigError, MissingInput
 from pipelines import links, preflight
 from pipelines.forcing import forced_keys
 from pipelines.in_use import in_use
@@ -177,9 +177,15 @@ def _build(tasks: Sequence[StageTask], request: Request, journal: Journal) -> No
     """
     while True:
         endings = len(journal.endings())
-        complete = schedule(
-            tasks, request.scheduler, request.workers, request.accelerators, request.wait, request.debug
-        )
+        try:
+            complete = schedule(
+                tasks, request.scheduler, request.workers, request.accelerators, request.wait, request.debug
+            )
+        except MissingInput:
+            # The scheduler is gone; but what failed before that is the news.
+            if not journal.failures():
+                raise
+            complete = False
         troubled = journal.failures() or journal.unended()
         if complete or troubled or len(journal.endings()) == endings:
             return

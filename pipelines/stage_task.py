@@ -24,6 +24,7 @@ from pipelines.journal import Journal
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work, publish
 from pipelines.stage_process import Progress, StageError, run_stage
+from pipelines.tensorboard import tracking_url
 
 LUIGI_STATUS_SECONDS = 1.0
 LARGE_BYTES = 1 << 28
@@ -256,6 +257,7 @@ class StageTask(luigi.Task):
             "attempts": attempt.number,
             "seconds": attempt.seconds,
             "seconds_verifying": verified,
+            "tracking_url": tracking_url(artifact),
         }
         publish(artifact, record)
         return "ran"
@@ -289,19 +291,23 @@ class StageTask(luigi.Task):
 
     def _progress(self, journal: Journal) -> Progress:
         """A callback that tells the journal, and, not too often, Luigi."""
-        told = 0.0
+        told, linked = 0.0, False
 
         def tell(event: dict[str, Any]) -> None:
-            nonlocal told
+            nonlocal told, linked
             done, total, message = event.get("done", 0), event.get("total", 0), str(event.get("message", ""))
             journal.write(self.title, "progress", self.key, done=done, total=total, message=message)
             # Set by Luigi while it runs the task, None otherwise.
             set_message: Any = self.set_status_message
             set_percentage: Any = self.set_progress_percentage
+            set_link: Any = self.set_tracking_url
             if time.monotonic() - told >= LUIGI_STATUS_SECONDS and set_message and set_percentage:
                 told = time.monotonic()
                 set_message(message or "running")
-                set_percentage(100 * done / total if total else 0)
+                set_percentage(round(100 * done / total) if total else 0)
+                if not linked and set_link and (link := tracking_url(self.artifact)):
+                    linked = True
+                    set_link(link)
 
         return tell
 

@@ -24,7 +24,7 @@ name: brief
 langevin: {steps: 2}
 training: {steps: 8, log_every: 4, grid_every: 8, checkpoint_every: 4}
 selection: {every: 0}
-sampling: {steps: 3, buffer_steps: 1, count: 40}
+sampling: {steps: 3, buffer_steps: 1, count: 40, batch_size: 20}
 extractor: {epochs: 6}
 evaluation: {baseline_count: 60, kid_subsets: 3, bootstrap: 5}
 compose: {count: 20, steps: 2}

@@ -123,6 +123,24 @@ def test_a_kill_at_some_steps_loses_nothing(warm: WarmRuns, tmp_path: Path, name
         build.hit(at, by)
 
 
+def test_what_was_being_replaced_outlives_a_rebuild_that_fails(warm: WarmRuns, lab: Lab) -> None:
+    """Killed between the two renames of a forced rebuild, the next run puts the old artifact back first."""
+    task, *force = forced(lab)
+    before = contents(lab.root)
+    (old,) = lab.artifacts(task)
+    forced_run = ["run", "--task", task, *force]
+    shutil.copytree(lab.root, lab.folder / "kept", symlinks=True)
+    at = warm.run(lab, *forced_run).steps.index(f"os.rename {old}")
+    shutil.rmtree(lab.root)
+    (lab.folder / "kept").rename(lab.root)
+    assert warm.run(lab, *forced_run, at=at, by=signal.SIGKILL).returncode == -signal.SIGKILL
+    assert not old.exists(), "so the kill came between"
+    lab.behave(TrainEBM="fail")
+    assert warm.run(lab, "run", "--task", task).returncode == 3
+    assert contents(lab.root) == before
+    assert faults(lab.root) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("by", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("who", WORKERS)

@@ -1,7 +1,8 @@
 """A stage in a few milliseconds: what it does is told by the file that FAKE_STAGES names (task -> behaviour).
 
-Behaviours: "good" (the default), "fail", "crash", "empty", "sleep" (for ever, with a grandchild), "gate" (good, once the
-file "open" is there), "fail at 6 steps" (of langevin; otherwise good), and "other" (good, but with different content each time).
+Behaviours: "good" (the default), "fail", "crash", "empty", "sleep" (for ever, with a grandchild), "gate" (good, once
+the file "open" is there), "fail at 6 steps" (of langevin; otherwise good), and "other" (good, but with different
+content each time).
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def test_commas_in_brackets_part_nothing() -> None:
         (["seed=1,1"], r"seed=1 and seed=1 would both be called digits-seed-1"),
         (["langevin.stepz=5"], r"langevin.stepz.*langevin.steps"),
         (["langevin.steps=5,x"], r"langevin.steps"),
-        (["seed=" + ",".join(map(str, range(40))), "langevin.steps=" + ",".join(map(str, range(1, 41)))], r"1600 comb"),
+        ([f"{key}={','.join(map(str, range(1, 41)))}" for key in ("seed", "langevin.steps")], r"1600 combinations"),
     ],
 )  # fmt: skip
 def test_what_is_no_grid_is_refused(grid: list[str], said: str) -> None:

@@ -100,7 +100,7 @@ def test_a_second_run_waits_for_the_first_and_reuses_what_it_made(lab: Any, work
     assert f"TrainEBM: 0/0 waits for process {first.pid} on " in said
     (lab.folder / "open").touch()
     assert json.loads(first.communicate(timeout=60)[0])["exit_code"] == 0
-    stdout, stderr = second.communicate(timeout=60)
+    _, stderr = second.communicate(timeout=60)
     assert second.returncode == 0, stderr
     assert "TrainEBM: reused" in stderr
     assert lab.calls() == ["PrepareDataset", "TrainEBM"]

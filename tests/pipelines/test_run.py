@@ -239,7 +239,8 @@ def test_a_flipped_byte_in_an_input_is_named_before_it_is_read(lab: Any) -> None
     answer = lab.answer("run", "--task", "TrainEBM")
     assert (answer["status"], answer["exit_code"]) == ("missing_input", 4)
     assert answer["error"] == (
-        f"damaged artifact: {data}/data.json has other bytes than were published; rebuild it with --force PrepareDataset"
+        f"damaged artifact: {data}/data.json has other bytes than were published; rebuild it with --force "
+        "PrepareDataset"
     )
     assert lab.calls() == []
     assert lab.answer("run", "--task", "TrainEBM", "--force", "PrepareDataset")["exit_code"] == 0

@@ -64,7 +64,9 @@ def test_a_failed_shard_is_drawn_again_alone(lab: Any) -> None:
     failed = after_the_first_shard(lab, "fail")
     _, said = failed.communicate(timeout=PATIENCE_SECONDS)
     assert failed.returncode == 3
-    assert re.search(r"^error: DrawSamples \(shard [123] of 3\): the data are gone; log: ", said, re.MULTILINE)
+    assert re.search(
+        r"^error: DrawSamples \(shard [123] of 3\): the data are gone; log: ", said, re.MULTILINE
+    )
     (first,) = lab.artifacts("DrawSamples")
     was = inode_of(first)
     lab.calls()

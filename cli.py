@@ -25,7 +25,7 @@ COMMANDS = {
         asking.logs,
         asking.show,
         asking.runs,
-    ),  # fmt: skip
+    ),
     "Judge": (judging.evaluate, judging.statistics, judging.compare),
     "Keep": (keeping.clean, keeping.invalidate, keeping.export),
     "Serve": (serving.scheduler, serving.tensorboard),

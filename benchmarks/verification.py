@@ -1,7 +1,7 @@
 """What it costs to compare the sha256 of an input with what was published, against reading the same bytes.
 
-`python -m benchmarks.verification [--mebibytes 512]` writes a file, which stays in the page cache, and reads it with and
-without hashing.
+`python -m benchmarks.verification [--mebibytes 512]` writes a file, which stays in the page cache, and reads it with
+and without hashing.
 """
 
 from __future__ import annotations

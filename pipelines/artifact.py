@@ -83,8 +83,8 @@ class Artifact:
         """
         if not TASK_NAME.fullmatch(self.task) or not FINGERPRINT.fullmatch(self.fingerprint):
             raise MissingInput(
-                f"no artifact can be called {self.task}/{self.fingerprint}; the record that names it is damaged, make "
-                "it anew"
+                f"no artifact can be called {self.task}/{self.fingerprint}; the record that names it is damaged, "
+                "make it anew"
             )
 
     @property

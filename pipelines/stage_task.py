@@ -23,8 +23,8 @@ from pipelines.interruption import Interrupted, stop_with_parent
 from pipelines.journal import Journal
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work, publish
+from pipelines.serving.tensorboard import tracking_url
 from pipelines.stage_process import Progress, StageError, run_stage
-from pipelines.tensorboard import tracking_url
 
 LUIGI_STATUS_SECONDS = 1.0
 LARGE_BYTES = 1 << 28

@@ -23,10 +23,10 @@ from ebm_tf.evaluation.extractors.inception_graph import GRAPH, read_graph
 from ebm_tf.evaluation.published import Published
 from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.files import inside
-from pipelines import links
 from pipelines.artifact import Artifact
-from pipelines.exporting import copy_out
-from pipelines.lineage import lineage
+from pipelines.judging.lineage import lineage
+from pipelines.keeping.exporting import copy_out
+from pipelines.running import links
 from pipelines.tasks import all_tasks
 from tests.loading_rules import offences
 from tests.pipelines.artifact_trees import published
@@ -442,7 +442,7 @@ def test_the_scheduler_is_reached_from_this_machine_alone(tmp_path: Path) -> Non
 
 def test_tensorboard_is_told_to_be_reached_from_this_machine_alone(tmp_path: Path) -> None:
     from pipelines.commands import serving
-    from pipelines.tensorboard import prepare
+    from pipelines.serving.tensorboard import prepare
 
     (tmp_path / "artifacts").mkdir()
     assert serving.HOST.default == "127.0.0.1"

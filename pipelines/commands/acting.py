@@ -33,11 +33,11 @@ def run(
     python cli.py run --task EvaluateFID --grid langevin.step_size=10,30,100 --grid seed=0,1
     """
     with errors_as_lines(task, as_json, debug):
-        from pipelines import grid as grids
-        from pipelines import sweep
-        from pipelines.display import show_outcome, show_sweep
-        from pipelines.runner import Request, execute_all
-        from pipelines.watching import Watcher
+        from pipelines.commands.display import show_outcome, show_sweep
+        from pipelines.commands.watching import Watcher
+        from pipelines.judging import sweep
+        from pipelines.running import grid as grids
+        from pipelines.running.runner import Request, execute_all
 
         points = grids.points(config, settings, grid)
         first, *others = (point.experiment for point in points)

@@ -55,10 +55,10 @@ def plan(
     Times are those of earlier runs below the same --root, in proportion where the work is (training steps, chains).
     """
     with errors_as_lines(task, as_json, debug):
-        from pipelines import grid as grids
-        from pipelines import inspect
-        from pipelines.answers import show_plan
-        from pipelines.forcing import forced_keys
+        from pipelines.asking import inspect
+        from pipelines.commands.answers import show_plan
+        from pipelines.running import grid as grids
+        from pipelines.running.forcing import forced_keys
         from pipelines.tasks import check, task_named
 
         experiments = [point.experiment for point in grids.points(config, settings, grid)]
@@ -93,9 +93,9 @@ def explain(
     """
     with errors_as_lines(task, as_json, debug):
         from ebm_tf.config_files import load_experiment
-        from pipelines import explain as explaining
-        from pipelines.answers import show_explanation
-        from pipelines.inspect import step_named
+        from pipelines.asking import explain as explaining
+        from pipelines.asking.inspect import step_named
+        from pipelines.commands.answers import show_explanation
         from pipelines.tasks import check
 
         step = step_named(task, load_experiment(config, settings), root)
@@ -120,9 +120,9 @@ def graph(
     with errors_as_lines(task or None, as_json, debug):
         from ebm_tf.config_files import load_experiment
         from ebm_tf.errors import ConfigError
-        from pipelines.answers import show_graph
-        from pipelines.graph import as_dot, graph_of
-        from pipelines.inspect import step_named
+        from pipelines.asking.graph import as_dot, graph_of
+        from pipelines.asking.inspect import step_named
+        from pipelines.commands.answers import show_graph
         from pipelines.tasks import all_tasks, tree
 
         if dot and as_json:
@@ -149,10 +149,10 @@ def status(
     """Show the artifacts of an experiment: whole, missing, damaged, stale, or in work and by whom."""
     with errors_as_lines(None, as_json, debug):
         from ebm_tf.config_files import load_experiment
-        from pipelines import inspect
-        from pipelines.answers import show_status
+        from pipelines.asking import inspect
+        from pipelines.commands.answers import show_status
+        from pipelines.commands.watching import shown
         from pipelines.interruption import Interruption
-        from pipelines.watching import shown
 
         experiment = load_experiment(config, settings)
         if verify:
@@ -186,9 +186,9 @@ def logs(
     """
     with errors_as_lines(task, as_json, debug):
         from ebm_tf.config_files import load_experiment
-        from pipelines import logs as logging
-        from pipelines.answers import log_in_words
-        from pipelines.inspect import step_named
+        from pipelines.asking import logs as logging
+        from pipelines.asking.inspect import step_named
+        from pipelines.commands.answers import log_in_words
         from pipelines.interruption import Interruption
 
         step = step_named(task, load_experiment(config, settings), root)
@@ -225,8 +225,8 @@ def show(
     """Show one artifact: what it was made with and from, its files and numbers, who reads it, what links to it."""
     with errors_as_lines(None, as_json, debug):
         from ebm_tf.config_files import load_experiment
-        from pipelines import details
-        from pipelines.answers import show_details
+        from pipelines.asking import details
+        from pipelines.commands.answers import show_details
 
         found = details.describe(details.find(artifact, load_experiment(config, settings), root.absolute()))
         if as_json:
@@ -241,8 +241,8 @@ def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = 
     Distances and KID: less is better; precision, recall: more. `compare` says which of them compare, and how surely.
     """
     with errors_as_lines(None, as_json, debug):
-        from pipelines.answers import show_runs
-        from pipelines.experiments import runs_below
+        from pipelines.asking.experiments import runs_below
+        from pipelines.commands.answers import show_runs
 
         found = runs_below(root.absolute())
         if as_json:

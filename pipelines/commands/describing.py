@@ -22,7 +22,7 @@ def configs(
     with errors_as_lines(None, as_json, debug):
         from ebm_tf.config import describe_settings
         from ebm_tf.config_files import available_configs, config_headline, load_experiment
-        from pipelines.display import table
+        from pipelines.commands.display import table
 
         if not name:
             found = {known: config_headline(path) for known, path in available_configs().items()}
@@ -53,7 +53,7 @@ def model(
         from ebm_tf.config_files import load_experiment
         from ebm_tf.datasets.registry import classes_of, image_shape_of
         from ebm_tf.models.summary import summarise
-        from pipelines.display import show_network
+        from pipelines.commands.display import show_network
 
         experiment = load_experiment(config, settings)
         classes = classes_of(experiment.dataset) if experiment.model.conditional else 0
@@ -72,8 +72,8 @@ def model(
 def doctor(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = options.DEBUG) -> None:
     """Look at this machine: versions, devices, disk, data sets."""
     with errors_as_lines(None, as_json, debug):
-        from pipelines.display import table
-        from pipelines.doctor import examine
+        from pipelines.asking.doctor import examine
+        from pipelines.commands.display import table
 
         found = examine(root)
         if as_json:

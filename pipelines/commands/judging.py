@@ -28,10 +28,10 @@ def evaluate(
     python cli.py evaluate --samples FOLDER --reference cifar10 --split test --extractor inception:GRAPH.tgz
     """
     with errors_as_lines(None, as_json, debug):
-        from pipelines import foreign
-        from pipelines.display import show_evaluation
+        from pipelines.commands.display import show_evaluation
+        from pipelines.commands.watching import Watcher, shown
         from pipelines.interruption import Interruption
-        from pipelines.watching import Watcher, shown
+        from pipelines.judging import foreign
 
         names = tuple(name.strip() for name in metrics.split(",") if name.strip()) or None
         wanted = foreign.Wanted(samples, reference, extractor, names, split and split.value, settings, root)
@@ -58,9 +58,9 @@ def statistics(
     Such a file is a --reference of evaluate, which then need not measure the same images each time.
     """
     with errors_as_lines(None, as_json, debug):
-        from pipelines import foreign
+        from pipelines.commands.watching import Watcher, shown
         from pipelines.interruption import Interruption
-        from pipelines.watching import Watcher, shown
+        from pipelines.judging import foreign
 
         wanted = foreign.Wanted(images, images, extractor, None, split and split.value, settings, root)
         with Interruption(), shown("statistics", messages) as tell:
@@ -81,9 +81,9 @@ def compare(
 ) -> None:
     """Set judged runs side by side: the settings that differ, and the metrics of those that were measured alike."""
     with errors_as_lines(None, as_json, debug):
-        from pipelines import comparison
-        from pipelines.display import show_comparison
-        from pipelines.judged import load_runs
+        from pipelines.commands.display import show_comparison
+        from pipelines.judging import comparison
+        from pipelines.judging.judged import load_runs
 
         compared = comparison.compare(load_runs(runs, root, row))
         if as_json:

@@ -16,8 +16,8 @@ from pipelines.commands.console import data, errors_as_lines, messages, print_js
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipelines.cleaning import Item, Survey, Swept
-    from pipelines.invalidation import Row
+    from pipelines.keeping.cleaning import Item, Survey, Swept
+    from pipelines.keeping.invalidation import Row
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 YES = typer.Option(False, "--yes", "-y", help="Do not ask.")
@@ -55,8 +55,8 @@ def clean(
     left alone, and so are files that are not ours. With --json nothing is asked, and nothing deleted without --yes.
     """
     with errors_as_lines(None, as_json, debug):
-        from pipelines.cleaning import CLASSES, Swept, demand_quiet, survey, sweep
         from pipelines.interruption import Interruption
+        from pipelines.keeping.cleaning import CLASSES, Swept, demand_quiet, survey, sweep
 
         place = root.absolute()
         found = survey(place, older_than)
@@ -96,7 +96,7 @@ def invalidate(
     """
     with errors_as_lines(task, as_json, debug):
         from ebm_tf.config_files import load_experiment
-        from pipelines import invalidation
+        from pipelines.keeping import invalidation
 
         rows = invalidation.candidates(load_experiment(config, settings), root, task, downstream)
         waiting = [row for row in rows if row.state in (invalidation.BUILT, invalidation.IN_WORK)]
@@ -135,12 +135,12 @@ def export(
     """
     with errors_as_lines("ExportModel", as_json, debug):
         from ebm_tf.config_files import load_experiment
-        from pipelines.display import show_outcome
-        from pipelines.exporting import copy_out, demand_free
+        from pipelines.commands.display import show_outcome
+        from pipelines.commands.watching import Watcher
         from pipelines.interruption import Interruption
-        from pipelines.lineage import artifact_at
-        from pipelines.runner import Request, execute
-        from pipelines.watching import Watcher
+        from pipelines.judging.lineage import artifact_at
+        from pipelines.keeping.exporting import copy_out, demand_free
+        from pipelines.running.runner import Request, execute
 
         experiment, place = load_experiment(config, settings), out.absolute()
         demand_free(place, root)
@@ -188,8 +188,8 @@ def _agreed(question: str, command: str, yes: bool) -> bool:
 
 
 def _show_survey(found: Survey, chosen: Sequence[Item], root: Path) -> None:
-    from pipelines.cleaning import CLASSES
-    from pipelines.display import table
+    from pipelines.commands.display import table
+    from pipelines.keeping.cleaning import CLASSES
 
     rows = [
         (item.kind, item.path.relative_to(root), _size(item.bytes), _date(item.changed), item.note)
@@ -247,7 +247,7 @@ def _cleaned(found: Survey, chosen: Sequence[Item], swept: Swept, dry_run: bool)
 
 
 def _show_candidates(rows: Sequence[Row]) -> None:
-    from pipelines.display import table
+    from pipelines.commands.display import table
 
     cells = [(row.task, row.artifact.short, row.state, _size(row.lost_bytes), row.note) for row in rows]
     data.print(table(("task", "fingerprint", "state", "lost", "note"), cells))

@@ -45,10 +45,10 @@ def scheduler(
     state is kept, so it may be stopped and started at any time. Numbers for Prometheus are at /metrics.
     """
     with errors_as_lines(None, as_json, debug):
-        from pipelines.address import is_loopback, listen, url_of
-        from pipelines.scheduler import KeepingScheduler, serve
-        from pipelines.scheduler_state import StateFolder
-        from pipelines.scheduling import configure
+        from pipelines.running.scheduling import configure
+        from pipelines.serving.address import is_loopback, listen, url_of
+        from pipelines.serving.scheduler import KeepingScheduler, serve
+        from pipelines.serving.scheduler_state import StateFolder
 
         configure(accelerators, debug)
         sockets = listen(host, port)
@@ -86,8 +86,8 @@ def tensorboard(
     The scheduler's page links there from each task that has something to show.
     """
     with errors_as_lines(None, as_json, debug):
-        from pipelines.address import is_loopback
-        from pipelines.tensorboard import become, prepare
+        from pipelines.serving.address import is_loopback
+        from pipelines.serving.tensorboard import become, prepare
 
         url, command = prepare(root, host, port)
         _say(f"TensorBoard will be at {url}; end it with Ctrl-C")

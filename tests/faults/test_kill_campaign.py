@@ -20,7 +20,7 @@ from typing import Any, Optional
 import psutil
 import pytest
 
-from pipelines import inspect
+from pipelines.asking import inspect
 from pipelines.tasks import TASKS
 from tests.faults import processes
 from tests.faults.brief import PATIENCE_SECONDS, Undisturbed, ended

@@ -20,9 +20,9 @@ import pytest
 
 from ebm_tf.errors import Busy, MissingInput
 from pipelines.artifact import Artifact
-from pipelines.cleaning import CLASSES, DEBRIS, UNFINISHED, UNREFERENCED, Swept, survey, sweep
 from pipelines.in_use import alone, in_use
-from pipelines.inventory import places
+from pipelines.keeping.cleaning import CLASSES, DEBRIS, UNFINISHED, UNREFERENCED, Swept, survey, sweep
+from pipelines.keeping.inventory import places
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work
 from tests.pipelines.artifact_trees import link, published

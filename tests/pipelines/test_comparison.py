@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from cli import app
 from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.artifact import Artifact
-from pipelines.comparison import Comparison, compare
-from pipelines.display import show_comparison
-from pipelines.judged import labels, load_runs
+from pipelines.commands.display import show_comparison
+from pipelines.judging.comparison import Comparison, compare
+from pipelines.judging.judged import labels, load_runs
 from tests.pipelines.artifact_trees import link, published
 
 RECORD: dict[str, Any] = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipelines.display import show_outcome
-from pipelines.runner import Outcome
+from pipelines.commands.display import show_outcome
+from pipelines.running.runner import Outcome
 
 
 @pytest.mark.parametrize(("exit_code", "shown"), [(2, False), (3, True), (4, False)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import doctor
+from pipelines.asking import doctor
 
 
 def test_this_machine_has_a_processor_and_the_digits(tmp_path: Path) -> None:

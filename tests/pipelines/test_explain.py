@@ -11,11 +11,11 @@ import pytest
 
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError, MissingInput
-from pipelines import inspect
-from pipelines.answers import settings_in_short, show_explanation
-from pipelines.changes import differences
-from pipelines.explain import Cause, Explanation, explain
-from pipelines.inspect import step_named
+from pipelines.asking import inspect
+from pipelines.asking.changes import differences
+from pipelines.asking.explain import Cause, Explanation, explain
+from pipelines.asking.inspect import step_named
+from pipelines.commands.answers import settings_in_short, show_explanation
 from pipelines.tasks import tree
 from tests.pipelines.built import build, build_all, change_record, step
 from tests.pipelines.told import told

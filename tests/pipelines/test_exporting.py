@@ -16,7 +16,7 @@ import pytest
 
 from ebm_tf.errors import Busy, ConfigError, MissingInput
 from pipelines.artifact import Artifact
-from pipelines.exporting import copy_out, demand_free
+from pipelines.keeping.exporting import copy_out, demand_free
 from tests.pipelines.artifact_trees import published
 
 

@@ -18,7 +18,7 @@ from ebm_tf.errors import ConfigError
 from ebm_tf.evaluation import distances
 from ebm_tf.evaluation.protocols import differences
 from ebm_tf.evaluation.published import Published
-from pipelines.foreign import Wanted, evaluate
+from pipelines.judging.foreign import Wanted, evaluate
 
 QUICK = ("evaluation.bootstrap=0", "evaluation.kid_subsets=3")
 
@@ -222,7 +222,7 @@ def test_the_table_tells_metrics_intervals_and_what_was_measured(sides, tmp_path
 
 @pytest.mark.parametrize("metric", ["kidd", "inception_score"])
 def test_what_cannot_be_measured_is_refused_before_any_feature(metric, sides, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.foreign.extract", lambda *_: pytest.fail("features were measured"))
+    monkeypatch.setattr("pipelines.judging.foreign.extract", lambda *_: pytest.fail("features were measured"))
     samples, reference = (write_npz(tmp_path / f"{name}.npz", side) for name, side in zip(("s", "r"), sides))
     with pytest.raises(ConfigError, match=metric):
         evaluate_quietly(wanted(samples, reference, tmp_path, metrics=("kid", metric)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ebm_tf.errors import ConfigError
-from pipelines.grid import points
+from pipelines.running.grid import points
 
 
 def test_every_combination_is_there_with_its_values() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ebm_tf.config_files import load_experiment
-from pipelines import inspect
-from pipelines.answers import show_plan, show_status
-from pipelines.forcing import forced_keys
+from pipelines.asking import inspect
+from pipelines.commands.answers import show_plan, show_status
+from pipelines.running.forcing import forced_keys
 from pipelines.stage_task import StageTask
 from pipelines.tasks import task_named
 from tests.pipelines.built import build, build_all, step

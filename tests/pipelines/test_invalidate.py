@@ -14,7 +14,7 @@ import pytest
 
 from ebm_tf.errors import Busy
 from pipelines.artifact import Artifact
-from pipelines.invalidation import BUILT, MARKED, MISSING, Row, mark
+from pipelines.keeping.invalidation import BUILT, MARKED, MISSING, Row, mark
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work
 from tests.pipelines.artifact_trees import published

@@ -11,7 +11,7 @@ import pytest
 
 from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.artifact import Artifact
-from pipelines.lineage import artifact_at, lineage
+from pipelines.judging.lineage import artifact_at, lineage
 from tests.pipelines.artifact_trees import link, published
 
 

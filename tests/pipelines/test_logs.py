@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ebm_tf.errors import MissingInput
+from pipelines.asking.logs import follow, last_lines, log_of
 from pipelines.lock import locked
-from pipelines.logs import follow, last_lines, log_of
 from tests.pipelines.built import build_all, step
 
 TALKING = Path(__file__).with_name("talking_command.py")

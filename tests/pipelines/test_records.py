@@ -15,12 +15,12 @@ import pytest
 
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError, MissingInput
-from pipelines import links
-from pipelines.answers import show_details, show_runs
-from pipelines.details import Details, Input, describe, find
-from pipelines.experiments import runs_below
+from pipelines.asking.details import Details, Input, describe, find
+from pipelines.asking.experiments import runs_below
+from pipelines.asking.records import Records, inputs, label
+from pipelines.commands.answers import show_details, show_runs
 from pipelines.lock import locked
-from pipelines.records import Records, inputs, label
+from pipelines.running import links
 from pipelines.stage_task import StageTask
 from tests.pipelines.built import build, build_all, change_record, step
 from tests.pipelines.told import told

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.central import Prospect, outlook
+from pipelines.running.central import Prospect, outlook
 from tests.pipelines.conftest import wait_for
 from tests.pipelines.served import Served, hears, kill_stage, served, until
 

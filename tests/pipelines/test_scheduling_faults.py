@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.central import WITHHELD_SECONDS
-from pipelines.scheduling import LUIGI_CONFIG
+from pipelines.running.central import WITHHELD_SECONDS
+from pipelines.running.scheduling import LUIGI_CONFIG
 from tests.pipelines.conftest import wait_for
 from tests.pipelines.served import Served, hears, kill_stage, served, until
 

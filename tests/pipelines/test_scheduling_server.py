@@ -15,7 +15,7 @@ from typing import Any
 import luigi.scheduler
 import pytest
 
-from pipelines.scheduler_state import StateFolder, as_json, restore
+from pipelines.serving.scheduler_state import StateFolder, as_json, restore
 from tests.pipelines.served import REPOSITORY, Served, served, until
 
 

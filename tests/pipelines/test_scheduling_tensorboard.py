@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipelines.artifact import Artifact
-from pipelines.tensorboard import tracking_url
+from pipelines.serving.tensorboard import tracking_url
 from tests.pipelines.served import REPOSITORY, until
 
 WRITE_EVENTS = """

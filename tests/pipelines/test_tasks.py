@@ -11,7 +11,7 @@ from ebm_tf.config_files import available_configs, load_experiment
 from ebm_tf.errors import ConfigError, MissingInput
 from pipelines import knowledge
 from pipelines.commands.options import TASK_NAMES
-from pipelines.runner import Request, execute
+from pipelines.running.runner import Request, execute
 from pipelines.tasks import (
     TASKS,
     CompareModels,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from pipelines.times import age, date_in_words, duration, recency, started
+from pipelines.asking.times import age, date_in_words, duration, recency, started
 
 AT = datetime(2024, 5, 1, 12, 0, tzinfo=timezone.utc)
 

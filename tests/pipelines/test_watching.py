@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipelines.commands.watching import Watcher
 from pipelines.journal import Journal
-from pipelines.watching import Watcher
 
 
 def shown(journal: Journal, terminal: bool) -> str:

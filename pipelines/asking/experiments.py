@@ -11,8 +11,8 @@ from typing import Any, Optional
 
 from ebm_tf.errors import MissingInput
 from pipelines.artifact import Artifact
-from pipelines.records import artifact_in, bytes_below, label, record_in
-from pipelines.times import now, recency, started
+from pipelines.asking.records import artifact_in, bytes_below, label, record_in
+from pipelines.asking.times import now, recency, started
 
 KEY_METRICS = {
     "frechet_distance": "EvaluateFID frechet_distance fresh",

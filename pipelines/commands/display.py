@@ -12,9 +12,9 @@ from rich.table import Table
 from ebm_tf.evaluation.verdicts import level
 from ebm_tf.models.summary import Summary
 from ebm_tf.nested import flat
-from pipelines.comparison import ABSENT, Cell, Comparison, number, what_differs
-from pipelines.runner import Outcome
-from pipelines.sweep import Sweep
+from pipelines.judging.comparison import ABSENT, Cell, Comparison, number, what_differs
+from pipelines.judging.sweep import Sweep
+from pipelines.running.runner import Outcome
 
 LOG_LINES = 15
 LONGEST_LIST = 12

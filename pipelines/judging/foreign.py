@@ -32,7 +32,7 @@ from ebm_tf.evaluation.judge import (
 )
 from ebm_tf.evaluation.published import Published
 from ebm_tf.files import UNREADABLE
-from pipelines.runner import Request, Watch, execute
+from pipelines.running.runner import Request, Watch, execute
 
 WITHOUT_EFFECT = {"evaluation.baseline_count"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ebm_tf.errors import MissingInput
-from pipelines.changes import INPUT, SETTING, Change, Past
+from pipelines.asking.changes import INPUT, SETTING, Change, Past
+from pipelines.asking.records import Record, inputs, label
 from pipelines.provenance import git_revision, host, versions
-from pipelines.records import Record, inputs, label
 from pipelines.stage_task import StageTask
 from pipelines.tasks import tree
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ebm_tf.nested import flat
-from pipelines import comparison
-from pipelines.comparison import Cell, Comparison
-from pipelines.grid import Point
-from pipelines.judged import TASK, load_runs
-from pipelines.runner import Outcome
+from pipelines.judging import comparison
+from pipelines.judging.comparison import Cell, Comparison
+from pipelines.judging.judged import TASK, load_runs
+from pipelines.running.grid import Point
+from pipelines.running.runner import Outcome
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipelines.inspect import condition
+from pipelines.asking.inspect import condition
 from pipelines.stage_task import StageTask
 
 DOT_COLOURS = {

@@ -20,7 +20,7 @@ from luigi.worker import Worker
 
 from ebm_tf.config_files import CONFIG_FOLDER
 from ebm_tf.errors import ConfigError, MissingInput
-from pipelines.central import CentralScheduler, CentralWorker
+from pipelines.running.central import CentralScheduler, CentralWorker
 from pipelines.stage_task import StageTask
 
 LUIGI_CONFIG = CONFIG_FOLDER / "luigi.cfg"

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from ebm_tf.errors import ConfigError, MissingInput
 from ebm_tf.evaluation.protocols import of_row
-from pipelines.lineage import artifact_at, lineage
+from pipelines.judging.lineage import artifact_at, lineage
 
 TASK = "EvaluateFID"
 PROTOCOL, TITLES, INTERVALS = "protocol", "titles", "intervals"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn, Optional
 
 from ebm_tf.errors import MissingInput
-from pipelines.address import free_port, url_of
 from pipelines.artifact import Artifact
+from pipelines.serving.address import free_port, url_of
 
 HOST = "127.0.0.1"
 PORT = 6006

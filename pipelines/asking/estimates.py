@@ -13,9 +13,9 @@ from ebm_tf.config import Model
 from ebm_tf.errors import EBMError
 from ebm_tf.models.summary import summarise
 from pipelines.artifact import canonical_json
-from pipelines.changes import OF_THE_IMAGES, Past
+from pipelines.asking.changes import OF_THE_IMAGES, Past
+from pipelines.asking.records import Record, inputs
 from pipelines.knowledge import Images, images_of
-from pipelines.records import Record, inputs
 from pipelines.stage_task import StageTask
 
 LIKE_IMAGES = (*OF_THE_IMAGES, "dataset.size", "dataset.crop", "dataset.colour")

@@ -15,7 +15,7 @@ from luigi.server import app
 from tornado.httpserver import HTTPServer
 
 from pipelines.interruption import SIGNALS
-from pipelines.scheduler_state import StateFolder
+from pipelines.serving.scheduler_state import StateFolder
 
 SAVE_SECONDS = 3.0
 

@@ -10,10 +10,10 @@ from typing import Any, Optional
 from ebm_tf.config import Experiment
 from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.artifact import Artifact
-from pipelines.experiments import linked_by
-from pipelines.inspect import step_named
+from pipelines.asking.experiments import linked_by
+from pipelines.asking.inspect import step_named
+from pipelines.asking.records import Records, artifact_in, bytes_below, inputs, label, record_in
 from pipelines.lock import holder
-from pipelines.records import Records, artifact_in, bytes_below, inputs, label, record_in
 from pipelines.tasks import TASKS
 
 MOST_CANDIDATES = 8

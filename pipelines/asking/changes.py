@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from pipelines.records import Record, Records, inputs
+from pipelines.asking.records import Record, Records, inputs
 from pipelines.stage_task import StageTask
 
 ABSENT = "absent"

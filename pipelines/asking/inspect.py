@@ -9,11 +9,11 @@ from typing import NamedTuple, Optional
 
 from ebm_tf.config import Experiment
 from ebm_tf.errors import ConfigError, MissingInput
-from pipelines.changes import Past
-from pipelines.estimates import estimate
-from pipelines.explain import Plan, reason
+from pipelines.asking.changes import Past
+from pipelines.asking.estimates import estimate
+from pipelines.asking.explain import Plan, reason
+from pipelines.asking.records import bytes_below
 from pipelines.lock import holder
-from pipelines.records import bytes_below
 from pipelines.stage_task import StageTask
 from pipelines.tasks import all_tasks, task_named
 

@@ -14,17 +14,17 @@ from rich.tree import Tree
 
 from ebm_tf.config import Experiment, leaves
 from ebm_tf.nested import flat
-from pipelines.comparison import ABSENT, number
-from pipelines.details import Details
-from pipelines.display import COLOURS, table
-from pipelines.experiments import KEY_METRICS, Runs
-from pipelines.explain import Cause, Explanation
-from pipelines.graph import Graph, Node
-from pipelines.inspect import PlanRow, StatusRow, total_seconds
-from pipelines.judged import NO_METRICS
-from pipelines.logs import Log
+from pipelines.asking.details import Details
+from pipelines.asking.experiments import KEY_METRICS, Runs
+from pipelines.asking.explain import Cause, Explanation
+from pipelines.asking.graph import Graph, Node
+from pipelines.asking.inspect import PlanRow, StatusRow, total_seconds
+from pipelines.asking.logs import Log
+from pipelines.asking.times import age, date_in_words, duration, now, started
+from pipelines.commands.display import COLOURS, table
+from pipelines.judging.comparison import ABSENT, number
+from pipelines.judging.judged import NO_METRICS
 from pipelines.stage_task import StageTask
-from pipelines.times import age, date_in_words, duration, now, started
 
 MOST_METRICS = 30
 UP_TO_DATE = "up to date"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from ebm_tf.evaluation.protocols import Difference, confidence_of, differences
 from ebm_tf.evaluation.verdicts import LARGER, SMALLER, apart, best, level, title_of, unlike
-from pipelines.judged import JudgedRun
+from pipelines.judging.judged import JudgedRun
 
 SPREAD = "_spread"
 ABSENT, UNKNOWN = "-", "?"

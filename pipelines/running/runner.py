@@ -12,13 +12,13 @@ from typing import Any
 
 from ebm_tf.config import Experiment
 from ebm_tf.errors import ConfigError, MissingInput
-from pipelines import links, preflight
-from pipelines.forcing import forced_keys
 from pipelines.in_use import in_use
 from pipelines.interruption import Interrupted, Interruption
 from pipelines.journal import Journal
 from pipelines.lock import holder, locked
-from pipelines.scheduling import schedule, scheduler_arguments
+from pipelines.running import links, preflight
+from pipelines.running.forcing import forced_keys
+from pipelines.running.scheduling import schedule, scheduler_arguments
 from pipelines.stage_task import StageTask
 from pipelines.tasks import all_tasks, check, task_named, tree
 

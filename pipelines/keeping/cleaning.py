@@ -23,7 +23,7 @@ from typing import NamedTuple, Optional
 from ebm_tf.errors import Busy, MissingInput
 from pipelines.artifact import PARAMS, Artifact
 from pipelines.in_use import alone
-from pipelines.inventory import Key, Link, Place, links, place_of, places, reached
+from pipelines.keeping.inventory import Key, Link, Place, links, place_of, places, reached
 from pipelines.lock import holder, locked
 
 DEBRIS, UNFINISHED, UNREFERENCED = CLASSES = ("debris", "unfinished", "unreferenced")

@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional
 
 from ebm_tf.errors import MissingInput
 from pipelines.artifact import FORMAT, PARAMS, Artifact
-from pipelines.records import inputs
+from pipelines.asking.records import inputs
 from pipelines.tasks import TASKS
 
 SHORT = re.compile(r"[0-9a-f]{16}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from pipelines.artifact import FORMAT, PARAMS, Artifact
-from pipelines.times import now, recency, started
+from pipelines.asking.times import now, recency, started
 
 Record = dict[str, Any]
 """What a params.json holds."""

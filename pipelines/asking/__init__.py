@@ -1,0 +1,1 @@
+"""Looking without touching: what is there, what a run would do, and why."""

@@ -1,0 +1,1 @@
+"""Numbers of runs, and of images from anywhere, side by side."""

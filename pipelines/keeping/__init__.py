@@ -1,0 +1,1 @@
+"""What was made: cleaned up, marked for a rebuild, given away."""

@@ -1,0 +1,1 @@
+"""Pages that stay up: Luigi's scheduler and TensorBoard."""

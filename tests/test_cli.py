@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import cli
+
 CLI = Path(__file__).resolve().parents[1] / "cli.py"
 
 
@@ -65,7 +67,9 @@ def test_a_network_that_does_not_fit_its_images_is_refused() -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "status", "configs", "model", "compare", "doctor"])
+@pytest.mark.parametrize(
+    "command", [command.__name__ for panel in cli.COMMANDS.values() for command in panel]
+)
 def test_every_command_has_help(command: str) -> None:
     done = call(command, "--help")
     assert done.returncode == 0

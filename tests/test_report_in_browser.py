@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,22 +12,10 @@ from PIL import Image
 
 from tests.test_main_job import SHORT, cli
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (extra: test)")
+browser = pytest.importorskip("tools.browser", reason="selenium is not installed (extra: test)")
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--hide-scrollbars",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 SMALLEST_TEXT_PX = 12
 PAPER_WIDTH = 718
 """A4 at 96 dots per inch, without the margins that browsers leave."""
@@ -97,17 +84,11 @@ class Page:
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory):
     """A browser with a profile of its own."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    service = shutil.which("chromedriver")
-    if browser is None or service is None:
-        pytest.skip(f"no browser to open the report in: needs chromedriver and one of {', '.join(BROWSERS)}")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options, webdriver.ChromeService(service)) as opened:
-        yield opened
+    try:
+        with browser.browser(tmp_path_factory.mktemp("profile")) as opened:
+            yield opened
+    except browser.NoBrowser as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 A short training on the embedded digits runs in a folder of its own, which is deleted afterwards. Needs Chromium and
 its driver, as the tests of the report do.
 
-    python tools/take_screenshots.py [FOLDER]
+    python -m tools.take_screenshots [FOLDER]
 
 FOLDER is docs/images unless told otherwise; it gets scheduler.png, progress.png, graph.png and tensorboard.png.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,8 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+
+from tools.browser import browser
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PICTURES = REPOSITORY / "docs" / "images"
@@ -51,17 +52,6 @@ const svg = document.querySelector("#mysvg"), graph = svg.querySelector("g"), bo
 const scale = Math.min((svg.clientWidth - 40) / box.width, (svg.clientHeight - 40) / box.height);
 graph.setAttribute("transform", `translate(20, 20) scale(${scale}) translate(${-box.x}, ${-box.y})`);
 """
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--hide-scrollbars",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @contextmanager
@@ -117,17 +107,6 @@ def report_of(url: str) -> str:
     return next(key for key, task in tasks(url).items() if task["name"] == "Report")
 
 
-@contextmanager
-def browser(profile: Path, size: tuple[int, int]) -> Iterator[webdriver.Chrome]:
-    """Chromium without a window."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium") or shutil.which("chromium-browser"))
-    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"):
-        options.add_argument(flag)
-    with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as opened:
-        yield opened
-
-
 def picture(what: webdriver.Chrome | WebElement, place: Path) -> None:
     """Save what the window shows, or a part of it, in few colours."""
     whole = isinstance(what, webdriver.Chrome)
@@ -145,7 +124,7 @@ def shown(page: webdriver.Chrome, words: str) -> bool:
 def take(folder: Path, url: str, board: str, profile: Path) -> None:
     """Take all pictures while the training runs."""
     _, task = until(lambda: training(url), "the training")
-    with browser(profile, (1640, 1000)) as page:
+    with browser(profile, "--window-size=1640,1000") as page:
         page.get(f"{url}/static/visualiser/index.html#order=4,desc&length=25")
         until(lambda: shown(page, "TrainEBM"), "the list of tasks")
         picture(page, folder / "scheduler.png")

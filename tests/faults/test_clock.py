@@ -14,6 +14,7 @@ import pytest
 
 from ebm_tf.training.history import read_csv
 from tests.faults import brief, wholeness
+from tests.faults.warm import WarmRuns
 from tests.pipelines.conftest import Lab, wait_for
 
 INJECTED = Path(__file__).with_name("injected")
@@ -63,7 +64,7 @@ def test_the_clock_of_the_processes_does_jump(lab: Lab, monkeypatch: pytest.Monk
     assert started.startswith(yesterday)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_clock_that_jumps_back_during_a_run_changes_nothing(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
@@ -80,9 +81,11 @@ def test_a_clock_that_jumps_back_during_a_run_changes_nothing(
     assert lab.states("plan", "--task", "TrainEBM") == {"PrepareDataset": "reuse", "TrainEBM": "reuse"}
 
 
-def test_artifacts_dated_in_the_future_are_artifacts(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artifacts_dated_in_the_future_are_artifacts(
+    lab: Lab, warm: WarmRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They were made before the clock was put right; the disk's dates say so too."""
-    lab.run("run", "--task", "GenerateSamples")
+    warm.run(lab, "run", "--task", "GenerateSamples")
     tomorrow = time.time() + DAY
     for path in lab.root.rglob("*"):
         os.utime(path, (tomorrow, tomorrow), follow_symlinks=False)

@@ -21,7 +21,7 @@ from tests.pipelines.conftest import Lab
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WORKERS = {"parent": "1", "worker": "2"}
-SOME = 6
+SOME = 4
 
 
 def first(lab: Lab) -> list[str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 import typer
 
 from ebm_tf import __version__
 from pipelines.commands import acting, asking, describing, judging, keeping, serving
-from pipelines.commands.console import data, report_error
+from pipelines.commands.console import data, finish, report_error
 
 app = typer.Typer(
     help="Energy-based models, from data to Fréchet distance.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+INTERRUPTED = (130, 143)
 COMMANDS = {
     "Do": (acting.run,),
     "Ask": (
@@ -57,6 +60,9 @@ def main() -> None:
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # of a terminal that knows ASCII only
         code = app(prog_name="ebm", standalone_mode=False)
     except Exception as error:
         complaint = getattr(error, "format_message", None)  # what Typer says of a command line it cannot take
@@ -64,7 +70,12 @@ def main() -> None:
             raise
         report_error(None, 2, f"{complaint().rstrip('.')}; see --help", "--json" in sys.argv)
         code = 2
-    sys.exit(code)
+    written = finish()
+    if code in INTERRUPTED:
+        # Python would first end multiprocessing's threads; one that was interrupted in a lock is waited for for ever.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code or written)
 
 
 if __name__ == "__main__":

@@ -629,7 +629,10 @@ class Experiment(Section):
     """One experiment, whole."""
 
     name: str = Field(
-        "experiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Folder below runs/ that shows it."
+        "experiment",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=200,
+        description="Folder below runs/ that shows it.",
     )
     seed: int = Field(
         0, ge=0, lt=2**31, description="Every random number of training and sampling follows from it."

@@ -46,10 +46,11 @@ def inside(folder: Path, name: str) -> Path:
         name: with / between its parts.
 
     Raises:
-        MissingInput: the name is none, absolute or has "..", or it is or goes through a link that leads out of there.
+        MissingInput: no file can be called so, the name is absolute or has "..", or it is or goes through a link that
+            leads out of there.
     """
     parts = str(name).split("/")
-    if not isinstance(name, str) or {"", ".", ".."} & set(parts) or "\0" in name:
+    if not isinstance(name, str) or {"", ".", ".."} & set(parts) or not _can_be_a_files(name):
         raise MissingInput(
             f"{folder} names a file {name!r}; a file in that folder has a relative name without '..': make it anew, "
             "or get it from where you trust it"
@@ -61,6 +62,13 @@ def inside(folder: Path, name: str) -> Path:
             f"{path} is a link that leads out of {folder}, to {os.path.realpath(path)}; put the file itself there"
         )
     return path
+
+
+def _can_be_a_files(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can write
+        return False
 
 
 def sync(path: Path) -> None:

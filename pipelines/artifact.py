@@ -50,6 +50,20 @@ def content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def _holds_together(params: Mapping[str, Any]) -> bool:
+    """The record's digest is that of its files, and its fingerprint that of what it was made with."""
+    inputs = {name: str(made["fingerprint"]) for name, made in params["inputs"].items()}
+    made = fingerprint(params["task"], params["version"], params["settings"], inputs)
+    sizes = all(isinstance(record["bytes"], int) for record in params["files"].values())
+    contents = all(isinstance(made["content"], str) for made in params["inputs"].values())
+    return (
+        sizes
+        and contents
+        and params["content"] == content_digest(params["files"])
+        and made == params["fingerprint"]
+    )
+
+
 def _is_content(name: str) -> bool:
     return name not in NOT_CONTENT and "tensorboard" not in Path(name).parts[:-1]
 
@@ -138,20 +152,23 @@ class Artifact:
         return self.folder / f".lock-{self.short}"
 
     @property
-    def _rebuild_mark(self) -> Path:
+    def rebuild_mark(self) -> Path:
         return self.work / "rebuild"
 
     @property
     def rebuild_wanted(self) -> bool:
         """A rebuild was asked for and has not been done yet."""
-        return self._rebuild_mark.exists()
+        return self.rebuild_mark.exists()
 
     def want_rebuild(self) -> None:
         """Ask for a rebuild from the start; the artifact stays until the new one is ready. Needs the lock."""
-        if not self.rebuild_wanted:
-            shutil.rmtree(self.work, ignore_errors=True)
+        shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True, exist_ok=True)
-        self._rebuild_mark.touch()
+        self.rebuild_mark.touch()
+
+    def rebuild_is_done(self) -> None:
+        """What was asked for is there. Needs the lock."""
+        self.rebuild_mark.unlink(missing_ok=True)
 
     def exists(self) -> bool:
         """Something is at `path`, whole or not."""
@@ -173,6 +190,8 @@ class Artifact:
                 )
             if params["fingerprint"] != self.fingerprint:
                 raise self._damage(f"{path} is of {params['fingerprint']}, not {self.fingerprint}")
+            if not _holds_together(params):
+                raise self._damage(f"{path} does not hold together: it was changed after it was published")
             return dict(params)
         except FileNotFoundError:
             raise self._damage(f"{path} is missing") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,29 @@ from ebm_tf.errors import Busy
 
 
 @contextmanager
-def in_use(root: Path) -> Iterator[None]:
+def in_use(root: Path, wait: bool = True) -> Iterator[None]:
     """Work below a root; what is made or reused there is not taken for unreferenced before a link leads to it.
 
-    Waits while somebody is `alone` there. A forked worker inherits it, and keeps it as long as it lives.
+    A forked worker inherits it, and keeps it as long as it lives.
+
+    Args:
+        wait: while somebody is `alone` there.
+
+    Raises:
+        Busy: somebody is, and this does not wait.
     """
     with _opened(root) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise Busy(
+                    f"unreferenced artifacts below {root} are being deleted; run again when it is done"
+                ) from None
+            print(
+                f"waits: unreferenced artifacts below {root} are being deleted", file=sys.stderr, flush=True
+            )
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
 
 

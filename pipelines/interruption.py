@@ -32,6 +32,9 @@ class Interrupted(KeyboardInterrupt):
 class Interruption:
     """While entered, the first signal raises `Interrupted` in the main thread; later ones are ignored.
 
+    A worker that was forked meanwhile ends at once instead, with all that it started: nobody would catch anything
+    there.
+
     Attributes:
         signal_number: the signal that came, or None.
     """
@@ -40,6 +43,7 @@ class Interruption:
         self.signal_number: int | None = None
         self._descendants: list[psutil.Process] = []
         self._previous: dict[int, Any] = {}
+        self._owner = os.getpid()
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -56,6 +60,9 @@ class Interruption:
         if self.signal_number is not None:
             return
         self.signal_number = number
+        if os.getpid() != self._owner:
+            end_processes(psutil.Process().children(recursive=True))
+            os._exit(128 + number)
         # Noted now: a process whose parent ends before it is no descendant of ours any more.
         self._descendants = psutil.Process().children(recursive=True)
         raise Interrupted(number)

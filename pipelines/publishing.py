@@ -62,6 +62,7 @@ def publish(artifact: Artifact, record: Mapping[str, Any]) -> None:
     if artifact.exists():
         artifact.path.rename(artifact.replaced)
     output.rename(artifact.path)
+    artifact.rebuild_is_done()  # at once: clearing away below may take long, and be cut short
     sync(artifact.folder)
     for leftover in (artifact.work, artifact.replaced):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -80,6 +80,8 @@ def run_stage(
         except BaseException:
             _end_group(child)
             raise
+        finally:
+            _signal_group(child, signal.SIGKILL)  # what it started, should it have been killed before that
     if code != 0 or error:
         raise StageError(*_failure(title, code, error), log=log)
 
@@ -120,8 +122,16 @@ def _failure(title: str, code: int, error: dict[str, Any] | None) -> tuple[str, 
         received = error.get("exit_code", code)
         return f"{title}: {error.get('message', 'failed')}", received if received in KNOWN_EXIT_CODES else 3
     if code < 0:
-        return f"{title}: its process was ended by {signal.Signals(-code).name} (out of memory?)", 3
+        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return f"{title}: its process was ended by {_name_of_signal(-code)}{hint}", 3
     return f"{title}: its process ended with exit code {code}", 3
+
+
+def _name_of_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:

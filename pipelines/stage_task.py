@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import time
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -16,10 +15,10 @@ import luigi
 from luigi.parameter import ParameterVisibility
 
 from ebm_tf.config import Experiment
-from ebm_tf.errors import EBMError
+from ebm_tf.errors import Busy, EBMError
 from pipelines.artifact import Artifact, canonical_json, fingerprint
 from pipelines.attempts import Attempt
-from pipelines.interruption import Interrupted, stop_with_parent
+from pipelines.interruption import stop_with_parent
 from pipelines.journal import Journal
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work, publish
@@ -160,6 +159,10 @@ class StageTask(luigi.Task):
 
     def sources(self) -> dict[str, StageTask]:
         """The tasks whose artifacts the stage reads, by the names that it knows them under."""
+        return self._sources
+
+    @cached_property
+    def _sources(self) -> dict[str, StageTask]:
         of_the_run = {"root": self.root, "journal": self.journal, "wait": self.wait}
         return {
             name: upstream._of_json(canonical_json(experiment), difference or self.variant, **of_the_run)
@@ -216,14 +219,10 @@ class StageTask(luigi.Task):
         try:
             with locked(self.artifact, waiting if self.wait else None) as lock:
                 ending = "reused" if self.complete() else self._build(lock, tell)
-        except Interrupted:
-            # In a forked worker a traceback would follow; there is nothing left to do but to be gone.
-            if multiprocessing.parent_process() is not None:
-                os._exit(130)
-            raise
         except Exception as error:
             seconds = round(time.monotonic() - started, 2)
-            journal.write(self.title, "failed", self.key, seconds=seconds, **_described(error))
+            event = "busy" if isinstance(error, Busy) else "failed"
+            journal.write(self.title, event, self.key, seconds=seconds, **_described(error, self.root))
             raise
         journal.write(self.title, ending, self.key, seconds=round(time.monotonic() - started, 2))
 
@@ -323,10 +322,12 @@ def _fingerprint(task: type[StageTask], experiment: str) -> str:
     return fingerprint(task.name(), task.VERSION, task.slice_of(values), inputs)
 
 
-def _described(error: Exception) -> dict[str, Any]:
+def _described(error: Exception, root: str) -> dict[str, Any]:
     """An error's line, exit code and log, as the journal has them."""
     if isinstance(error, EBMError):
         log = getattr(error, "log", None)
         return {"message": str(error), "exit_code": error.exit_code, "log": str(log) if log else None}
-    no_space = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    return {"message": f"{type(error).__name__}: {error}", "exit_code": 4 if no_space else 3, "log": None}
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        what = f"{error.strerror} below {root}; make room, or have it writable, and run again"
+        return {"message": what, "exit_code": 4, "log": None}
+    return {"message": f"{type(error).__name__}: {error}", "exit_code": 3, "log": None}

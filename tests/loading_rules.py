@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import Optional
 
@@ -10,6 +11,7 @@ PROGRAMS_IN_DISGUISE = {
     "pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle",
 }  # fmt: skip
 CALLS = {"eval", "exec", "compile", "__import__"}
+BUILTINS = ("", "builtins", "__builtins__")
 METHODS = {
     "load_model": "a Keras model can hold a program",
     "read_pickle": "it unpickles",
@@ -27,29 +29,55 @@ METHODS = {
     "getoutput": "it is a shell",
     "getstatusoutput": "it is a shell",
     "create_subprocess_shell": "it is a shell",
+    "model_from_json": "a Keras model can hold a program",
+    "model_from_yaml": "a Keras model can hold a program",
+    "deserialize_keras_object": "a Keras model can hold a program",
+    "Lambda": "a Keras layer that is a program",
+    "run_path": "it runs what it reads",
+    "run_module": "it runs what it reads",
 }
-SAFE_LOADERS = {"SafeLoader", "CSafeLoader"}
+FUNCTIONS = {"torch.load": "it unpickles"}
+"""By their whole names, as their last parts are those of harmless ones."""
+READERS = {"read_array", "NpzFile"}
+"""What NumPy's load is made of; open_memmap has no allow_pickle, and refuses objects."""
+MAY_UNPICKLE = {"numpy.load", "numpy.lib.format.read_array", "numpy.lib.npyio.NpzFile"}
+YAML_LOADS = {"yaml.load", "yaml.load_all"}
+SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
+LAX_LOADERS = {f"yaml.{kind}Loader" for kind in ("", "C", "Full", "CFull", "Unsafe", "CUnsafe")}
+SHELLS = {
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "ksh",
+    "csh",
+    "tcsh",
+    "fish",
+    "busybox",
+    "cmd",
+    "cmd.exe",
+    "powershell",
+    "pwsh",
+}
+RUNS_A_TEXT = re.compile(r"-[a-z]*c|/c|-command", re.IGNORECASE)
 
 
 def offences(source: str, where: str = "") -> list[str]:
     """Each breach of the rules as "line N: what"; programs that are texts in the source are looked into, too."""
     tree = ast.parse(source)
-    safe = SAFE_LOADERS | {
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and node.bases and _last(node.bases[0]) in SAFE_LOADERS
-    }
     names = _imported(tree)
+    safe = _safe_loaders(tree, names)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     found = []
     for node in ast.walk(tree):
-        for what in _of_node(node, names, safe):
+        for what in _of_node(node, names, safe, called):
             found.append(f"{where}line {node.lineno}: {what}")
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_program(node.value):
             found += offences(node.value, f"{where}line {node.lineno}, in a program that is a text, ")
     return found
 
 
-def _of_node(node: ast.AST, names: dict[str, str], safe: set[str]) -> Iterator[str]:
+def _of_node(node: ast.AST, names: dict[str, str], safe: set[str], called: set[int]) -> Iterator[str]:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         modules = [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
@@ -59,28 +87,68 @@ def _of_node(node: ast.AST, names: dict[str, str], safe: set[str]) -> Iterator[s
                 yield f"imports {module}"
     elif isinstance(node, ast.Call):
         yield from _of_call(node, names, safe)
+    elif isinstance(node, (ast.Name, ast.Attribute)):
+        full = _full(node, names)
+        if full in LAX_LOADERS:
+            yield f"{full}, which is no safe loader"
+        if id(node) not in called and isinstance(node.ctx, ast.Load) and _is_forbidden(full, names):
+            yield f"{full} under another name"
+    if isinstance(node, (ast.Call, ast.List, ast.Tuple)):
+        words = [_literal(part) for part in (node.args if isinstance(node, ast.Call) else node.elts)]
+        for program, option in zip(words, words[1:]):
+            if _is_shell(program) and isinstance(option, str) and RUNS_A_TEXT.fullmatch(option):
+                yield f"{program} {option}: it is a shell"
 
 
 def _of_call(call: ast.Call, names: dict[str, str], safe: set[str]) -> Iterator[str]:
     full, keywords = _full(call.func, names), {keyword.arg: keyword.value for keyword in call.keywords}
-    if isinstance(call.func, ast.Name) and full in CALLS:
+    module, _, last = full.rpartition(".")
+    if last in CALLS and module in BUILTINS:
         yield f"calls {full}"
-    if full == "importlib.import_module" and call.args and _literal(call.args[0]) in PROGRAMS_IN_DISGUISE:
-        yield f"imports {_literal(call.args[0])}"
-    last = full.rpartition(".")[2]
+    if full == "importlib.import_module" and call.args:
+        imported = str(_literal(call.args[0]))
+        if imported.split(".")[0] in PROGRAMS_IN_DISGUISE:
+            yield f"imports {imported}"
     ours = last == "extract" and isinstance(call.func, ast.Name)  # a function of features, as it happens
     if last in METHODS and full != last and not ours:
         yield f"calls {full}: {METHODS[last]}"
-    if full == "numpy.load" and not _is_false(keywords.get("allow_pickle")):
-        yield "numpy.load without allow_pickle=False"
+    if full in FUNCTIONS:
+        yield f"calls {full}: {FUNCTIONS[full]}"
+    if (full in MAY_UNPICKLE or last in READERS) and not _is_false(keywords.get("allow_pickle")):
+        yield f"{full} without allow_pickle=False"
     elif "allow_pickle" in keywords and not _is_false(keywords["allow_pickle"]):
         yield f"{full} with allow_pickle"
-    if full in ("yaml.load", "yaml.load_all"):
+    if full in YAML_LOADS:
         loader = keywords.get("Loader", call.args[1] if len(call.args) > 1 else None)
-        if loader is None or _last(loader) not in safe:
+        if loader is None or _full(loader, names) not in safe:
             yield f"{full} without the safe loader"
     if "shell" in keywords and not _is_false(keywords["shell"]):
         yield f"{full} with shell"
+
+
+def _is_forbidden(full: str, names: dict[str, str]) -> bool:
+    """A function that is to be seen where it is called; of methods those of modules that are imported."""
+    module, _, last = full.rpartition(".")
+    if last in CALLS:
+        return module in BUILTINS
+    if last in METHODS:
+        return module.split(".")[0] in {name.split(".")[0] for name in names.values()}
+    return full in MAY_UNPICKLE | YAML_LOADS | FUNCTIONS.keys() or (module != "" and last in READERS)
+
+
+def _safe_loaders(tree: ast.AST, names: dict[str, str]) -> set[str]:
+    """Those of YAML, and the classes here that are made from such alone."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    lax = {
+        node.name
+        for node in classes
+        if not node.bases or any(_full(base, names) not in SAFE_LOADERS for base in node.bases)
+    }
+    return SAFE_LOADERS | ({node.name for node in classes} - lax)
+
+
+def _is_shell(program: object) -> bool:
+    return isinstance(program, str) and program.rpartition("/")[2].lower() in SHELLS
 
 
 def _imported(tree: ast.AST) -> dict[str, str]:
@@ -105,10 +173,6 @@ def _full(function: ast.expr, names: dict[str, str]) -> str:
     if isinstance(function, ast.Attribute):
         return f"{_full(function.value, names)}.{function.attr}"
     return "?"
-
-
-def _last(name: ast.expr) -> str:
-    return name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else "?"
 
 
 def _literal(value: ast.expr) -> Optional[object]:

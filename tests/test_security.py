@@ -23,7 +23,7 @@ from ebm_tf.evaluation.extractors.inception_graph import GRAPH, read_graph
 from ebm_tf.evaluation.published import Published
 from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.files import inside
-from pipelines.artifact import Artifact
+from pipelines.artifact import Artifact, content_digest
 from pipelines.judging.lineage import lineage
 from pipelines.keeping.exporting import copy_out
 from pipelines.running import links
@@ -87,7 +87,8 @@ def test_nothing_that_is_loaded_is_a_program() -> None:
         ("import numpy as np\nnp.load('a', allow_pickle=True)", "numpy.load without"),
         ("import numpy as np\nkind = False\nnp.load('a', allow_pickle=kind)", "numpy.load without"),
         ("import numpy as np\nnp.load('a', **{'allow_pickle': True})", "numpy.load without"),
-        ("import numpy as np\nnp.lib.format.read_array(f, allow_pickle=1)", "with allow_pickle"),
+        ("import numpy as np\nnp.lib.format.read_array(f, allow_pickle=1)", "read_array without"),
+        ("import numpy as np\nnp.save('a', b, allow_pickle=True)", "numpy.save with allow_pickle"),
         ("import yaml\nyaml.load('a')", "yaml.load without"),
         ("import yaml\nyaml.load('a', yaml.Loader)", "yaml.load without"),
         ("import yaml\nyaml.load('a', Loader=yaml.UnsafeLoader)", "yaml.load without"),
@@ -111,6 +112,33 @@ def test_nothing_that_is_loaded_is_a_program() -> None:
             "PROGRAM = '''\nimport numpy as np\nnp.load('a')\n'''",
             "in a program that is a text, line 3: numpy.load",
         ),
+        ("import numpy as np\nload = np.load\nload('a')", "numpy.load under another name"),
+        ("from numpy import load as l\nread = l", "numpy.load under another name"),
+        ("import numpy as np\nmap(np.load, files)", "numpy.load under another name"),
+        ("import numpy as np\nnp.lib.format.read_array(f)", "read_array without"),
+        ("from numpy.lib.format import read_array\nread_array(f)", "read_array without"),
+        ("from numpy.lib import format\nread = format.read_array", "read_array under another name"),
+        ("import numpy as np\nnp.lib.npyio.NpzFile(f)", "NpzFile without"),
+        ("import yaml\nyaml.Loader(f).get_data()", "yaml.Loader, which is no safe loader"),
+        ("from yaml import UnsafeLoader as L\nL(f).get_single_data()", "yaml.UnsafeLoader, which is no"),
+        ("import yaml\nclass SafeLoader(yaml.Loader): pass\nyaml.load('a', SafeLoader)", "yaml.load without"),
+        ("import yaml\nclass Own(yaml.SafeLoader, Lax): pass\nyaml.load('a', Own)", "yaml.load without"),
+        ("import yaml\nread = yaml.load", "yaml.load under another name"),
+        ("import keras\nkeras.models.model_from_json('a')", "model_from_json"),
+        ("from keras.saving import deserialize_keras_object as d\nd({})", "deserialize_keras_object"),
+        ("from keras import layers\nlayers.Lambda(f)", "Lambda"),
+        ("import keras\nlayer = keras.layers.Lambda", "Lambda under another name"),
+        ("import torch\ntorch.load('a')", "torch.load"),
+        ("from torch import load\nload('a')", "torch.load"),
+        ("import runpy\nrunpy.run_path('a')", "runpy.run_path"),
+        ("import builtins\nbuiltins.eval('1')", "calls builtins.eval"),
+        ("from builtins import exec as run\nrun('1')", "calls builtins.exec"),
+        ("run = eval\nrun('1')", "eval under another name"),
+        ("from os import system\nmap(system, ['ls'])", "os.system under another name"),
+        ("import importlib\nimportlib.import_module('pickle.x')", "imports pickle.x"),
+        ("import subprocess\nsubprocess.run(['sh', '-c', x])", "sh -c: it is a shell"),
+        ("command = ('/bin/bash', '-lc', x)", "/bin/bash -lc: it is a shell"),
+        ("import os\nos.execlp('sh', 'sh', '-c', x)", "sh -c: it is a shell"),
         ("f'import pickle; {x}'\nP = 'import pickle'", "in a program that is a text"),
     ],
 )
@@ -127,6 +155,10 @@ def test_the_rules_see_a_breach(source: str, said: str) -> None:
         "import json\njson.load(open('a'))",
         "import re\nre.compile('a')\nmodel.compile(loss=None)",
         "import subprocess\nsubprocess.run(['ls'], shell=False)",
+        "import subprocess\nsubprocess.run(['sh', 'script'])\nsubprocess.run(['python', '-c', 'pass'])",
+        "import numpy as np\nnp.lib.format.read_array(f, allow_pickle=False)\nnp.lib.format.open_memmap('a')",
+        "import importlib\nimportlib.import_module('ours.pickle')",
+        "import keras\nkeras.callbacks.LambdaCallback()\nself.load(eval_every)\nmodel.extract",
         "'''Words about import pickle, and eval.'''\nfrom ours import extract\nextract('a')",
     ],
 )
@@ -254,6 +286,8 @@ def test_names_in_a_folder_are_its_files(tmp_path: Path, name: str) -> None:
         ("a\0b", "has a relative name without"),
         (7, "has a relative name without"),
         (None, "has a relative name without"),
+        ("\ud800", "has a relative name without"),
+        ("folder/\udfff.npy", "has a relative name without"),
         ("out", "is a link that leads out of"),
         ("away/file", "is a link that leads out of"),
         ("up/real-too/file", "is a link that leads out of"),
@@ -331,6 +365,7 @@ def astray(tmp_path: Path) -> Artifact:
     params = artifact.params()
     (artifact.folder / "secret.txt").write_bytes((artifact.path / "data.txt").read_bytes())
     params["files"]["../secret.txt"] = params["files"]["data.txt"]
+    params["content"] = content_digest(params["files"])
     (artifact.path / "params.json").write_text(json.dumps(params))
     return artifact
 
@@ -353,13 +388,10 @@ def test_a_copy_holds_and_writes_nothing_elsewhere(tmp_path: Path, astray: Artif
 
 def test_inputs_in_a_record_do_not_lead_out_of_the_root(tmp_path: Path) -> None:
     """Of another store, from where an ancestor's settings would be taken."""
-    published(tmp_path / "other", "PrepareDataset", {"secret": 1})
-    (theirs,) = (tmp_path / "other/artifacts/PrepareDataset").glob("[!.]*")
-    made = published(tmp_path / "store", "TrainEBM", {"seed": 0})
+    theirs = published(tmp_path / "other", "PrepareDataset", {"secret": 1})
+    made = published(tmp_path / "store", "TrainEBM", {"seed": 0}, {"PrepareDataset": theirs})
     params = made.params()
-    fingerprint = json.loads((theirs / "params.json").read_text())["fingerprint"]
-    stray = {"task": "../../other/artifacts/PrepareDataset", "fingerprint": fingerprint, "content": "0"}
-    params["inputs"] = {"PrepareDataset": stray}
+    params["inputs"]["PrepareDataset"]["task"] = "../../other/artifacts/PrepareDataset"
     (made.path / "params.json").write_text(json.dumps(params))
     with pytest.raises(MissingInput, match=r"\.\./\.\./other/artifacts/PrepareDataset"):
         lineage(made)

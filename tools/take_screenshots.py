@@ -43,7 +43,9 @@ SHORT = (
     "evaluation.bootstrap=20",
 )
 RUNNING_PERCENT = 35
+ENDED = ("DONE", "FAILED", "DISABLED", "UNKNOWN")
 PATIENCE_SECONDS = 600.0
+ENDING_SECONDS = 60.0
 ANIMATION_SECONDS = 6.0
 COLOURS = 128
 # The page lets one drag and zoom the graph; this does so until all of it is in view.
@@ -63,7 +65,11 @@ def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.terminate()
-            process.communicate()
+            try:
+                process.communicate(timeout=ENDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
 
 
 def first_object(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -78,10 +84,12 @@ def first_object(process: subprocess.Popen[str]) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def until(true: Callable[[], Any], what: str) -> Any:
-    """Ask again and again until it is true; what it then says."""
+def until(true: Callable[[], Any], what: str, run: subprocess.Popen[str]) -> Any:
+    """Ask again and again until it is true, as long as the run goes on; what it then says."""
     over = time.monotonic() + PATIENCE_SECONDS
     while not (found := true()):
+        if run.poll() is not None:
+            raise SystemExit(f"the run has ended, with {run.returncode}, before {what} was there")
         if time.monotonic() > over:
             raise SystemExit(f"waited {PATIENCE_SECONDS:.0f} s in vain for {what}")
         time.sleep(0.3)
@@ -94,17 +102,22 @@ def tasks(url: str) -> dict[str, dict[str, Any]]:
         return dict(json.load(answer)["response"])
 
 
-def training(url: str) -> tuple[str, dict[str, Any]] | None:
-    """The training with its link, once it is well under way."""
-    for key, task in tasks(url).items():
-        if task["name"] == "TrainEBM" and (task["progress_percentage"] or 0) >= RUNNING_PERCENT:
-            return key, task
+def training(url: str) -> dict[str, Any] | None:
+    """The training with its link, once it is well under way, and while it is."""
+    for task in tasks(url).values():
+        if task["name"] == "TrainEBM":
+            if task["status"] in ENDED:
+                raise SystemExit(
+                    f"the training is {task['status']} before its pictures are taken; make it longer"
+                )
+            if (task["progress_percentage"] or 0) >= RUNNING_PERCENT and task["tracking_url"]:
+                return task
     return None
 
 
-def report_of(url: str) -> str:
-    """The scheduler's id of the task that all others lead to."""
-    return next(key for key, task in tasks(url).items() if task["name"] == "Report")
+def report_of(url: str) -> str | None:
+    """The scheduler's id of the task that all others lead to, once it knows that task."""
+    return next((key for key, task in tasks(url).items() if task["name"] == "Report"), None)
 
 
 def picture(what: webdriver.Chrome | WebElement, place: Path) -> None:
@@ -121,26 +134,27 @@ def shown(page: webdriver.Chrome, words: str) -> bool:
     return words in page.find_element(By.TAG_NAME, "body").text
 
 
-def take(folder: Path, url: str, board: str, profile: Path) -> None:
-    """Take all pictures while the training runs."""
-    _, task = until(lambda: training(url), "the training")
+def take(folder: Path, url: str, board: str, profile: Path, run: subprocess.Popen[str]) -> None:
+    """Take all pictures while the run trains."""
+    task = until(lambda: training(url), "the training", run)
     with browser(profile, "--window-size=1640,1000") as page:
         page.get(f"{url}/static/visualiser/index.html#order=4,desc&length=25")
-        until(lambda: shown(page, "TrainEBM"), "the list of tasks")
+        until(lambda: shown(page, "TrainEBM"), "the list of tasks", run)
         picture(page, folder / "scheduler.png")
         page.find_element(By.CSS_SELECTOR, "#taskTable tbody tr:first-child .statusMessage").click()
         message = page.find_element(By.CSS_SELECTOR, "#statusMessageModal")
-        until(lambda: "E(real)" in message.text, "the message of the training")
+        until(lambda: training(url) and "E(real)" in message.text, "the message of the training", run)
         time.sleep(ANIMATION_SECONDS)
         picture(message.find_element(By.CSS_SELECTOR, ".modal-content"), folder / "progress.png")
         page.set_window_size(1180, 1000)
-        page.get(f"{url}/static/visualiser/index.html#tab=graph&taskId={report_of(url)}&visType=d3")
+        report = until(lambda: report_of(url), "the report", run)
+        page.get(f"{url}/static/visualiser/index.html#tab=graph&taskId={report}&visType=d3")
         page.refresh()
-        until(lambda: shown(page, "PrepareDataset"), "the graph")
+        until(lambda: shown(page, "PrepareDataset"), "the graph", run)
         time.sleep(ANIMATION_SECONDS)
         page.execute_script(FIT_GRAPH)
         picture(page, folder / "graph.png")
-        until(lambda: answers(board), "TensorBoard")
+        until(lambda: answers(board), "TensorBoard", run)
         page.set_window_size(1640, 1000)
         page.get(task["tracking_url"])
         time.sleep(ANIMATION_SECONDS)
@@ -174,8 +188,8 @@ def main() -> None:
             with command("tensorboard", "--port", "0", "--root", str(root)) as board:
                 board_url = first_object(board)["url"]
                 where = ("--root", str(root), "--scheduler", address)
-                with command("run", "--task", "Report", *where, *settings):
-                    take(folder, told["url"], board_url, Path(scratch) / "profile")
+                with command("run", "--task", "Report", *where, *settings) as run:
+                    take(folder, told["url"], board_url, Path(scratch) / "profile", run)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ ABSENT = "absent"
 SETTING, VERSION, INPUT = "setting", "version", "input"
 OF_THE_IMAGES = ("dataset.name", "dataset.path")
 """Settings of which another value means other images, not the same ones brought to another form."""
+OF_THE_KIND = (*OF_THE_IMAGES, "sampling.source")
+"""Settings of which another value makes another thing, not this one changed: images, or another model's samples."""
 
 
 class Change(NamedTuple):
@@ -49,13 +51,14 @@ class Past:
     def nearest(self, task: StageTask) -> Optional[Record]:
         """The record of the task's other artifact from which the fewest settings differ, the newest of equals.
 
-        Settings count that the task or anything it stands on depends on. One of other images is none of these.
+        Settings count that the task or anything it stands on depends on. One of other images, or of
+        samples of another model, is none of these.
         """
         others = [
             record
             for record in self.records.of(task.name())
             if record["fingerprint"] != task.fingerprint
-            and not any(change.name in OF_THE_IMAGES for change in _settings_that_differ(task, record))
+            and not any(change.name in OF_THE_KIND for change in _settings_that_differ(task, record))
         ]
         return min(others, key=lambda record: self._distance(task, record), default=None)
 
@@ -107,7 +110,7 @@ class Past:
 
     def _distance(self, task: StageTask, record: Record) -> tuple[bool, int]:
         unlike = self.unlike(task, record)
-        return any(name in unlike for name in OF_THE_IMAGES), len(unlike)
+        return any(name in unlike for name in OF_THE_KIND), len(unlike)
 
 
 def _settings_that_differ(task: StageTask, record: Record) -> list[Change]:

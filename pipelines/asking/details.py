@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -12,7 +14,7 @@ from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.artifact import Artifact
 from pipelines.asking.experiments import linked_by
 from pipelines.asking.inspect import step_named
-from pipelines.asking.records import Records, artifact_in, bytes_below, inputs, label, record_in
+from pipelines.asking.records import Records, artifact_in, bytes_below, inputs, label, record_in, unusable
 from pipelines.lock import holder
 from pipelines.tasks import TASKS
 
@@ -116,6 +118,8 @@ def describe(artifact: Artifact) -> Details:
     state, note = "whole", ""
     if damage:
         state, note = "damaged", damage
+    elif record is None:
+        state, note = "damaged", unusable(artifact)
     elif artifact.rebuild_wanted:
         state, note = "stale", "a rebuild is wanted"
     elif rebuilt:
@@ -131,7 +135,11 @@ def describe(artifact: Artifact) -> Details:
         record={key: raw[key] for key in raw if key not in ("files", "settings", "inputs")},
         settings=record["settings"] if record else {},
         inputs=found,
-        files={name: entry.get("bytes", 0) for name, entry in listed.items() if isinstance(entry, dict)},
+        files={
+            name: entry["bytes"]
+            for name, entry in listed.items()
+            if isinstance(entry, dict) and isinstance(entry.get("bytes"), int)
+        },
         bytes=bytes_below(artifact.path),
         metrics={} if damage else artifact.metrics(),
         readers=tuple(map(label, records.readers(artifact))),
@@ -142,6 +150,11 @@ def describe(artifact: Artifact) -> Details:
 def _of_task(name: str, experiment: Experiment, root: Path) -> Artifact:
     step = step_named(name, experiment, root)
     if not step.artifact.exists():
+        if owner := holder(step.artifact):
+            raise MissingInput(
+                f"{step.title} of {experiment.name} is being built by process {owner}, and is no artifact yet; "
+                f"`logs {shlex.quote(step.title)} -f` follows it"
+            )
         kept = "; unfinished work of it is kept" if step.artifact.work.exists() else ""
         raise MissingInput(
             f"{step.title} of {experiment.name} is not built ({label(step.artifact)}){kept}; run it with --task "
@@ -152,9 +165,9 @@ def _of_task(name: str, experiment: Experiment, root: Path) -> Artifact:
 
 def _at(place: Path) -> Artifact:
     """The artifact in a folder ROOT/artifacts/TASK/FINGERPRINT, or behind a link to one, whole or not."""
+    folder = Path(os.path.realpath(place))
     if place.is_symlink() and not place.exists():
-        raise MissingInput(f"the artifact that {place} leads to is gone: {place.resolve()}; run it again")
-    folder = place.resolve()
+        raise MissingInput(f"the artifact that {place} leads to is gone: {folder}; run it again")
     if folder.name.startswith(".work-"):
         raise MissingInput(
             f"{place} is unfinished work, no artifact yet; `logs {folder.parent.name}` shows its log"

@@ -120,7 +120,7 @@ def estimate(task: StageTask, past: Past) -> Optional[float]:
 def _earlier(task: StageTask, work: Optional[Work], record: Record, past: Past) -> Optional[_Earlier]:
     """What a record tells of a task's time; None where the two have nothing in common."""
     seconds, unlike = record.get("seconds"), past.unlike(task, record)
-    if not isinstance(seconds, (int, float)) or not unlike.isdisjoint(LIKE_IMAGES):
+    if seconds is None or not unlike.isdisjoint(LIKE_IMAGES):
         return None
     patterns = MEASURES[task.name()][1] if task.name() in MEASURES else ()
     others = [name for name in unlike if not any(fnmatchcase(name, pattern) for pattern in patterns)]

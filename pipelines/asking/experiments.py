@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any, Optional
 
 from ebm_tf.errors import MissingInput
 from pipelines.artifact import Artifact
-from pipelines.asking.records import artifact_in, bytes_below, label, record_in
+from pipelines.asking.records import artifact_in, bytes_below, is_name, label, record_in
 from pipelines.asking.times import now, recency, started
 
 KEY_METRICS = {
@@ -87,14 +88,17 @@ def _links(folder: Path) -> list[Path]:
 
 def _run(folder: Path, sizes: dict[Path, int]) -> Run:
     artifacts, dangling, notes = {}, [], []
-    here = (folder.parents[1] / "artifacts").resolve()
+    here = Path(os.path.realpath(folder.parents[1] / "artifacts"))
     for link in _links(folder):
+        target = Path(os.path.realpath(link))
         if not link.exists():
             dangling.append(link.name)
-        elif link.resolve().parents[1] != here:
-            notes.append(f"{link.name} leads out of {here}, to {link.resolve()}")
+        elif here not in (target, *target.parents):
+            notes.append(f"{link.name} leads out of {here}, to {target}")
+        elif target.parent.parent != here or not is_name(target.parent.name, target.name):
+            notes.append(f"{link.name} leads to {target}, which is no artifact")
         else:
-            artifacts[link.name] = artifact_in(link.resolve())
+            artifacts[link.name] = artifact_in(target)
     for artifact in artifacts.values():
         sizes.setdefault(artifact.path, bytes_below(artifact.path))
     dates = [date for artifact in artifacts.values() if (date := started(record_in(artifact.path)))]

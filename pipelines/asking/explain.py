@@ -9,13 +9,15 @@ from typing import Any, Optional
 
 from ebm_tf.errors import MissingInput
 from pipelines.asking.changes import INPUT, SETTING, Change, Past
-from pipelines.asking.records import Record, inputs, label
+from pipelines.asking.records import Record, inputs, label, unusable
+from pipelines.lock import holder
 from pipelines.provenance import git_revision, host, versions
 from pipelines.stage_task import StageTask
 from pipelines.tasks import tree
 
 MOST_SETTINGS_NAMED = 3
 FORCED, DAMAGED, REBUILT, GONE, NEVER_BUILT = "forced", "damaged", "rebuilt", "gone", "never built"
+REFUSE = "refuse"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Explanation:
     Attributes:
         task: its title.
         artifact: "Task/fingerprint" of its result, built or not.
-        state: run; reuse, also of an input that is there but another than before; or damaged.
+        state: run; reuse, also of an input that is there but another than before; damaged; or refuse, as a run would
+            where something is damaged that the task stands on.
+        owner: who builds it just now, if anyone.
         causes: why it runs, or why it is another than what it is compared with; empty of what is up to date.
         compared: "Task/fingerprint" of the earlier artifact that it is compared with.
         compared_started: when that was begun, in ISO 8601.
@@ -60,6 +64,7 @@ class Explanation:
     artifact: str
     state: str
     causes: tuple[Cause, ...] = ()
+    owner: Optional[str] = None
     compared: Optional[str] = None
     compared_started: Optional[str] = None
     made_from: dict[str, str] = field(default_factory=dict)
@@ -178,10 +183,14 @@ def reason(causes: Collection[Cause]) -> str:
 
 
 def explain(root_task: StageTask) -> Explanation:
-    """Why a run of the task would build it, down to the roots, or why it would not."""
+    """Why a run of the task would build it, down to the roots, or why it would not.
+
+    Raises:
+        MissingInput: it would not, but its record does not tell what it was made from.
+    """
     plan = Plan(root_task, Past(Path(root_task.root)))
     if not plan.causes[root_task.key]:
-        return _up_to_date(root_task)
+        return _up_to_date(root_task, plan.past)
     own = plan.past.records.get(root_task.name(), root_task.fingerprint)
     return _explained(root_task, plan, own or plan.past.nearest(root_task))
 
@@ -198,7 +207,8 @@ def _explained(task: StageTask, plan: Plan, earlier: Optional[Record]) -> Explan
         task.key,
         _state(task, plan),
         tuple(_with_below(cause, task, plan) for cause in causes.values())
-        or (Cause(NEVER_BUILT, "never built"),),
+        or (() if task.artifact.exists() else (Cause(NEVER_BUILT, "never built"),)),
+        holder(task.artifact),
         None if earlier is None else f"{task.name()}/{earlier['fingerprint'][:16]}",
         None if earlier is None else earlier.get("started"),
         remarks=() if earlier is None else tuple(since(earlier)),
@@ -208,6 +218,8 @@ def _explained(task: StageTask, plan: Plan, earlier: Optional[Record]) -> Explan
 def _state(task: StageTask, plan: Plan) -> str:
     if any(cause.kind == DAMAGED for cause in plan.causes[task.key]):
         return DAMAGED
+    if any(cause.kind == DAMAGED for step in tree(task) for cause in plan.causes[step.key]):
+        return REFUSE
     return "run" if plan.runs(task) else "reuse"
 
 
@@ -220,14 +232,17 @@ def _with_below(cause: Cause, task: StageTask, plan: Plan) -> Cause:
     if cause.was == cause.now and not upstream.artifact.exists():
         causes = [Cause(GONE, "its artifact was removed since"), *plan.changing(upstream)]
         expanded = tuple(_with_below(each, upstream, plan) for each in causes)
-        below = Explanation(upstream.title, upstream.key, _state(upstream, plan), expanded)
+        owner = holder(upstream.artifact)
+        below = Explanation(upstream.title, upstream.key, _state(upstream, plan), expanded, owner)
     else:
         below = _explained(upstream, plan, before or plan.past.nearest(upstream))
     return replace(cause, below=below)
 
 
-def _up_to_date(task: StageTask) -> Explanation:
-    record = task.artifact.params()
+def _up_to_date(task: StageTask, past: Past) -> Explanation:
+    record = past.records.get(task.name(), task.fingerprint)
+    if record is None:
+        raise MissingInput(unusable(task.artifact))
     known = ("started", "seconds", "attempts", "host")
     return Explanation(
         task.title,

@@ -117,6 +117,18 @@ def verified(experiment: Experiment, root: Path, tell: Tell) -> list[StatusRow]:
     return told
 
 
+def damage_in_words(rows: Sequence[StatusRow]) -> Optional[str]:
+    """Which artifacts are damaged and what to do, in a line; None where none is."""
+    titles = [row.task for row in rows if row.state == "damaged"]
+    if not titles:
+        return None
+    count = f"{len(titles)} artifacts are" if len(titles) > 1 else "1 artifact is"
+    names = dict.fromkeys(title.split(" (")[0] for title in titles)
+    return (
+        f"{count} damaged: {', '.join(titles)}; rebuild with {' '.join(f'--force {name}' for name in names)}"
+    )
+
+
 def condition(task: StageTask) -> tuple[str, str]:
     """The state of a task's artifact (whole, missing, damaged, stale, in work), and what there is to say about it."""
     artifact = task.artifact
@@ -157,6 +169,8 @@ def step_named(name: str, experiment: Experiment, root: Path) -> StageTask:
 def _plan_row(task: StageTask, planned: Plan) -> PlanRow:
     if planned.runs(task):
         why, seconds = reason(planned.causes[task.key]), estimate(task, planned.past)
+        if owner := holder(task.artifact):
+            why += f"; being built by process {owner}"
         return PlanRow(task.title, task.fingerprint, "run", why, seconds)
     why = "artifact present" if task.artifact.exists() else "not needed: what it feeds is present"
     return PlanRow(task.title, task.fingerprint, "reuse", why, None)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from pipelines.artifact import FORMAT, PARAMS, Artifact
+from pipelines.artifact import FINGERPRINT, FORMAT, PARAMS, TASK_NAME, Artifact
 from pipelines.asking.times import now, recency, started
 
 Record = dict[str, Any]
 """What a params.json holds."""
+LONGEST_SECONDS = 100 * 365 * 86_400
+"""A century; a record that says more says nothing."""
 
 
 class Records:
@@ -72,12 +75,19 @@ def label(artifact: Artifact) -> str:
 
 
 def record_in(folder: Path) -> Record:
-    """What can be read of the record in an artifact's folder, whole or not; empty where nothing can."""
+    """What can be read of the record in an artifact's folder, whole or not; empty where nothing can.
+
+    Numbers that are not finite are None; of what is reckoned with or walked through, what is of another kind than a
+    run writes is left out.
+    """
     try:
-        record = json.loads((folder / PARAMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        text = (folder / PARAMS).read_text(encoding="utf-8")
+        record = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return (
+        {key: record[key] for key in record if _is_told(key, record[key])} if isinstance(record, dict) else {}
+    )
 
 
 def artifact_in(folder: Path) -> Artifact:
@@ -85,10 +95,18 @@ def artifact_in(folder: Path) -> Artifact:
 
     Where its record does not tell the whole fingerprint, the artifact has the short one, and counts as damaged.
     """
-    fingerprint = record_in(folder).get("fingerprint")
-    if not isinstance(fingerprint, str) or fingerprint[:16] != folder.name:
+    task, fingerprint = folder.parent.name, record_in(folder).get("fingerprint", "")
+    if not is_name(task, fingerprint) or fingerprint[:16] != folder.name:
         fingerprint = folder.name
-    return Artifact(folder.parents[2], folder.parent.name, fingerprint)
+    return Artifact(folder.parents[2], task, fingerprint)
+
+
+def unusable(artifact: Artifact) -> str:
+    """What is said of an artifact that is whole but for its record, which is none of `Records`."""
+    return (
+        f"damaged artifact: {artifact.path / PARAMS} does not tell what it was made with and from; rebuild it with "
+        f"--force {artifact.task}"
+    )
 
 
 def bytes_below(folder: Path) -> int:
@@ -99,19 +117,40 @@ def bytes_below(folder: Path) -> int:
 def _readable(folder: Path) -> Iterator[Record]:
     for path in folder.glob("[!.]*"):
         record = record_in(path)
-        if _is_whole(record) and record["fingerprint"][:16] == path.name:
+        if _is_whole(path, record):
             yield record
 
 
-def _is_whole(value: Record) -> bool:
+def _finite(text: str) -> Optional[float]:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _is_told(key: str, value: Any) -> bool:
+    if key == "seconds":
+        return isinstance(value, (int, float)) and 0 <= value <= LONGEST_SECONDS
+    return isinstance(value, {"versions": dict, "attempts": int}.get(key, object))
+
+
+def is_name(task: Any, fingerprint: Any) -> bool:
+    """Whether an artifact can be called so."""
     return (
-        isinstance(value.get("fingerprint"), str)
+        isinstance(task, str)
+        and isinstance(fingerprint, str)
+        and bool(TASK_NAME.fullmatch(task) and FINGERPRINT.fullmatch(fingerprint))
+    )
+
+
+def _is_whole(folder: Path, value: Record) -> bool:
+    return (
+        is_name(folder.parent.name, value.get("fingerprint"))
+        and value["fingerprint"][:16] == folder.name
         and isinstance(value.get("version"), int)
         and isinstance(value.get("settings"), dict)
         and isinstance(value.get("inputs"), dict)
         and all(
-            isinstance(made, dict) and isinstance(made.get("fingerprint"), str)
-            for made in value["inputs"].values()
+            isinstance(made, dict) and is_name(made.get("task", name), made.get("fingerprint"))
+            for name, made in value["inputs"].items()
         )
         and isinstance(value.get("format", 1), int)
         and value.get("format", 1) <= FORMAT

@@ -33,7 +33,7 @@ def run(
     python cli.py run --task EvaluateFID --grid langevin.step_size=10,30,100 --grid seed=0,1
     """
     with errors_as_lines(task, as_json, debug):
-        from pipelines.commands.display import show_outcome, show_sweep
+        from pipelines.commands.display import show_end_of_sweep, show_error, show_outcome, show_sweep
         from pipelines.commands.watching import Watcher
         from pipelines.judging import sweep
         from pipelines.running import grid as grids
@@ -60,13 +60,16 @@ def run(
             code = swept.exit_code
             if as_json:
                 print_json(sweep.as_json(swept))
+                show_end_of_sweep(swept, root.absolute(), messages)
             else:
-                show_sweep(swept, data, messages)
+                show_sweep(swept, root.absolute(), data, messages)
         else:
             (outcome,) = outcomes
             code = outcome.exit_code
             if as_json:
                 print_json({**asdict(outcome), "artifact": outcome.artifact, "log": outcome.log})
+                if outcome.exit_code:
+                    show_error(outcome, messages)
             else:
                 show_outcome(outcome, data, messages)
     raise typer.Exit(code)

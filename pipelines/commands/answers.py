@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -27,6 +28,8 @@ from pipelines.judging.judged import NO_METRICS
 from pipelines.stage_task import StageTask
 
 MOST_METRICS = 30
+WIDEST = 10_000
+"""Columns of text; no table takes more."""
 UP_TO_DATE = "up to date"
 
 
@@ -49,10 +52,10 @@ def show_plan(rows: Sequence[PlanRow], data: Console) -> None:
 def show_status(rows: Sequence[StatusRow], data: Console) -> None:
     """A row for each task."""
     cells = [
-        (row.task, row.fingerprint[:16], row.state, _kibibytes(row.bytes), row.finished, row.note)
+        (row.task, row.fingerprint[:16], row.state, _kibibytes(row.bytes), _minute(row.finished), row.note)
         for row in rows
     ]
-    data.print(table(("task", "fingerprint", "state", "KiB", "finished", "note"), cells))
+    data.print(table(("task", "fingerprint", "state", "KiB", "finished (UTC)", "note"), cells))
 
 
 def show_explanation(found: Explanation, data: Console) -> None:
@@ -83,8 +86,8 @@ def show_details(found: Details, data: Console) -> None:
     if found.owner:
         _say(f"It is being rebuilt by process {found.owner}.", data)
     seconds, attempts = record.get("seconds"), record.get("attempts", 1)
-    took = f", {duration(seconds)} in all" if isinstance(seconds, (int, float)) else ""
-    versions = record.get("versions") or {}
+    took = "" if seconds is None else f", {duration(seconds)} in all"
+    versions = record.get("versions", {})
     facts = {
         "folder": found.path,
         "begun": date_in_words(started(record), at)
@@ -111,29 +114,47 @@ def show_details(found: Details, data: Console) -> None:
 
 
 def show_runs(found: Runs, data: Console, root: Path) -> None:
-    """A row for each experiment, the newest first; what is missing or wrong comes below."""
+    """A row for each experiment, the newest first; what is missing or wrong comes below.
+
+    Of the metrics those are there that the console has room for.
+    """
     if not found.runs:
         _say(f"There are no experiments below {root / 'runs'} yet.", data)
         return
-    at = now()
-    rows = [
-        (
-            run.name,
-            age(run.started, at) if run.started else ABSENT,
-            len(run.tasks),
-            *(number(run.metrics[key]) if key in run.metrics else ABSENT for key in KEY_METRICS),
-            _kibibytes(run.bytes),
-        )
-        for run in found.runs
-    ]
-    names = [key.replace("_", " ") for key in KEY_METRICS]
-    data.print(table(("experiment", "begun", "tasks", *names, "KiB"), rows))
+    keys: list[str] = []
+    for key in KEY_METRICS:
+        if _wished_width(_runs_table(found, [*keys, key]), data) <= data.width:
+            keys.append(key)
+    data.print(_runs_table(found, keys))
+    if left := [_spaced(key) for key in KEY_METRICS if key not in keys]:
+        _say(f"No room for {', '.join(left)}: use a wider window, or --json.", data)
     _say(f"{_kibibytes(found.bytes)} KiB in all, what experiments share counted once.", data)
     for run in found.runs:
         if run.dangling:
             _say(f"{run.name}: the artifacts of {', '.join(run.dangling)} are gone.", data)
         for note in run.notes:
             _say(f"{run.name}: {note}", data)
+
+
+def _runs_table(found: Runs, keys: Sequence[str]) -> Table:
+    at = now()
+    rows = [
+        (
+            run.name,
+            age(run.started, at) if run.started else ABSENT,
+            len(run.tasks),
+            *(number(run.metrics[key]) if key in run.metrics else ABSENT for key in keys),
+            _kibibytes(run.bytes),
+        )
+        for run in found.runs
+    ]
+    headings = ("experiment", "begun", "tasks", *map(_spaced, keys), "KiB")
+    return table(headings, rows, no_wrap=("experiment",))
+
+
+def _wished_width(made: Table, data: Console) -> int:
+    """Columns of text that a table takes with nothing folded."""
+    return data.measure(made, options=data.options.update(max_width=WIDEST)).maximum
 
 
 def log_in_words(task: StageTask, log: Log) -> str:
@@ -175,7 +196,9 @@ def _headline(found: Explanation) -> Text:
         found.artifact if found.task == found.artifact.split("/")[0] else f"{found.task}, {found.artifact}"
     )
     line.append(": ")
-    line.append(_IN_WORDS.get(state, state), COLOURS.get(found.state, "default"))
+    line.append(_IN_WORDS.get(state, state), _COLOURS.get(found.state, "default"))
+    if found.owner:
+        line.append(f"; being built by process {found.owner}")
     if found.compared == found.artifact:
         line.append(f"; begun {_date(found.compared_started)}")
     elif found.compared:
@@ -183,7 +206,13 @@ def _headline(found: Explanation) -> Text:
     return line
 
 
-_IN_WORDS = {"run": "would run", "reuse": "there", "damaged": "damaged, so that a run would refuse"}
+_IN_WORDS = {
+    "run": "would run",
+    "reuse": "there",
+    "damaged": "damaged, so that a run would refuse",
+    "refuse": "a run would refuse, as what it stands on is damaged",
+}
+_COLOURS = {**COLOURS, "refuse": COLOURS["damaged"]}
 
 
 def _grow_causes(tree: Tree, found: Explanation, seen: set[str]) -> None:
@@ -208,7 +237,7 @@ def _show_up_to_date(found: Explanation, data: Console) -> None:
     tree = Tree(Text(found.artifact).append(f": {UP_TO_DATE}", "green"))
     seconds, attempts = record.get("seconds"), record.get("attempts", 1)
     tries = f" and {attempts} attempts" if attempts != 1 else ""
-    took = f", in {duration(seconds)}{tries}" if isinstance(seconds, (int, float)) else ""
+    took = "" if seconds is None else f", in {duration(seconds)}{tries}"
     tree.add(Text(f"begun {_date(record.get('started'))}{took}"))
     if found.made_from:
         made = tree.add("made from")
@@ -260,6 +289,15 @@ def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 def _date(text: Optional[str]) -> str:
     date: Optional[datetime] = started({"started": text})
     return date_in_words(date, now())
+
+
+def _minute(date: str) -> str:
+    """Of a date in ISO 8601, as `2024-05-01 12:30`."""
+    return f"{datetime.fromisoformat(date):%Y-%m-%d %H:%M}" if date else ""
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _kibibytes(size: int) -> str:

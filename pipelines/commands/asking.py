@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import typer
 
-from ebm_tf.errors import MissingInput
+from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.commands import options
-from pipelines.commands.console import data, errors_as_lines, messages, print_json
+from pipelines.commands.console import data, errors_as_lines, messages, print_json, report_error
 
+PLANNED_TASK = typer.Argument(
+    None, metavar="[TASK]", help=f"Task to plan, by default Report: {options.TASK_NAMES}."
+)
 EXPLAINED_TASK = typer.Argument(
-    "EvaluateFID", metavar="[TASK]", help=f"Task to explain: {options.TASK_NAMES}."
+    None, metavar="[TASK]", help=f"Task to explain, by default EvaluateFID: {options.TASK_NAMES}."
 )
 DRAWN_TASK = typer.Argument(
-    "", metavar="[TASK]", help="Task to draw with all that it needs; by default all tasks of the experiment."
+    None,
+    metavar="[TASK]",
+    help="Task to draw with all that it needs; by default all tasks of the experiment.",
 )
-LOGGED_TASK = typer.Argument(..., metavar="TASK", help="Task whose log is wanted, as `status` calls it.")
+LOGGED_TASK = typer.Argument(None, metavar="TASK", help="Task whose log is wanted, as `status` calls it.")
+SAME_TASK = typer.Option(
+    None, "--task", "-t", metavar="TASK", help="Another way to give TASK, as `run` takes it."
+)
 ARTIFACT = typer.Argument(
     ...,
     metavar="ARTIFACT",
@@ -40,7 +50,8 @@ LINES = typer.Option(50, "--lines", "-n", min=1, metavar="LINES", help="How many
 
 
 def plan(
-    task: str = options.PLANNED_TASK,
+    given: Optional[str] = PLANNED_TASK,
+    same: Optional[str] = SAME_TASK,
     config: str = options.CONFIG,
     settings: list[str] = options.SET,
     grid: list[str] = options.GRID,
@@ -54,13 +65,14 @@ def plan(
 
     Times are those of earlier runs below the same --root, in proportion where the work is (training steps, chains).
     """
-    with errors_as_lines(task, as_json, debug):
+    with asked_for(given, same, "Report", as_json, debug) as task:
         from pipelines.asking import inspect
         from pipelines.commands.answers import show_plan
         from pipelines.running import grid as grids
         from pipelines.running.forcing import forced_keys
         from pipelines.tasks import check, task_named
 
+        look_below(root)
         experiments = [point.experiment for point in grids.points(config, settings, grid)]
         roots = {each.name: task_named(task).of(each, root) for each in experiments}
         forced: set[str] = set()
@@ -77,7 +89,8 @@ def plan(
 
 
 def explain(
-    task: str = EXPLAINED_TASK,
+    given: Optional[str] = EXPLAINED_TASK,
+    same: Optional[str] = SAME_TASK,
     config: str = options.CONFIG,
     settings: list[str] = options.SET,
     root: Path = options.ROOT,
@@ -91,13 +104,14 @@ def explain(
 
     python cli.py explain TrainEBM --set langevin.steps=40
     """
-    with errors_as_lines(task, as_json, debug):
+    with asked_for(given, same, "EvaluateFID", as_json, debug) as task:
         from ebm_tf.config_files import load_experiment
         from pipelines.asking import explain as explaining
         from pipelines.asking.inspect import step_named
         from pipelines.commands.answers import show_explanation
         from pipelines.tasks import check
 
+        look_below(root)
         step = step_named(task, load_experiment(config, settings), root)
         check(step)
         found = explaining.explain(step)
@@ -108,7 +122,8 @@ def explain(
 
 
 def graph(
-    task: str = DRAWN_TASK,
+    given: Optional[str] = DRAWN_TASK,
+    same: Optional[str] = SAME_TASK,
     config: str = options.CONFIG,
     settings: list[str] = options.SET,
     root: Path = options.ROOT,
@@ -117,9 +132,8 @@ def graph(
     debug: bool = options.DEBUG,
 ) -> None:
     """Draw which task reads which, and how the artifact of each is: whole, missing, damaged, stale or in work."""
-    with errors_as_lines(task or None, as_json, debug):
+    with asked_for(given, same, "", as_json, debug) as task:
         from ebm_tf.config_files import load_experiment
-        from ebm_tf.errors import ConfigError
         from pipelines.asking.graph import as_dot, graph_of
         from pipelines.asking.inspect import step_named
         from pipelines.commands.answers import show_graph
@@ -127,6 +141,7 @@ def graph(
 
         if dot and as_json:
             raise ConfigError("--dot and --json are two forms of one answer; give one of them")
+        look_below(root)
         experiment = load_experiment(config, settings)
         drawn = graph_of(tree(step_named(task, experiment, root)) if task else all_tasks(experiment, root))
         if dot:
@@ -154,24 +169,27 @@ def status(
         from pipelines.commands.watching import shown
         from pipelines.interruption import Interruption
 
+        look_below(root)
         experiment = load_experiment(config, settings)
         if verify:
             with Interruption(), shown("verify", messages) as tell:
                 rows = inspect.verified(experiment, root, tell)
         else:
             rows = inspect.status(experiment, root)
-        damaged = verify and any(row.state == "damaged" for row in rows)
+        damage, code = inspect.damage_in_words(rows) if verify else None, MissingInput.exit_code
         if as_json:
-            ending = {"status": "missing_input", "exit_code": MissingInput.exit_code} if damaged else {}
+            ending = {"status": "missing_input", "exit_code": code, "error": damage} if damage else {}
             print_answer({**ending, "verified": verify, "tasks": [row._asdict() for row in rows]})
         else:
             show_status(rows, data)
-    if damaged:
-        raise typer.Exit(MissingInput.exit_code)
+        if damage:
+            report_error(None, code, damage, as_json=False)
+            raise typer.Exit(code)
 
 
 def logs(
-    task: str = LOGGED_TASK,
+    given: Optional[str] = LOGGED_TASK,
+    same: Optional[str] = SAME_TASK,
     config: str = options.CONFIG,
     settings: list[str] = options.SET,
     root: Path = options.ROOT,
@@ -184,13 +202,16 @@ def logs(
 
     With --json and --follow the answer comes when the build is over.
     """
-    with errors_as_lines(task, as_json, debug):
+    with asked_for(given, same, "", as_json, debug) as task:
         from ebm_tf.config_files import load_experiment
         from pipelines.asking import logs as logging
         from pipelines.asking.inspect import step_named
         from pipelines.commands.answers import log_in_words
         from pipelines.interruption import Interruption
 
+        if not task:
+            raise ConfigError(f"of which task is the log wanted? Give one of {options.TASK_NAMES}")
+        look_below(root)
         step = step_named(task, load_experiment(config, settings), root)
         with Interruption():
             if not as_json:
@@ -228,6 +249,7 @@ def show(
         from pipelines.asking import details
         from pipelines.commands.answers import show_details
 
+        look_below(root)
         found = details.describe(details.find(artifact, load_experiment(config, settings), root.absolute()))
         if as_json:
             print_answer(asdict(found))
@@ -244,6 +266,7 @@ def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = 
         from pipelines.asking.experiments import runs_below
         from pipelines.commands.answers import show_runs
 
+        look_below(root)
         found = runs_below(root.absolute())
         if as_json:
             dated = [
@@ -253,6 +276,32 @@ def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = 
             print_answer({"bytes": found.bytes, "runs": dated})
         else:
             show_runs(found, data, root)
+
+
+@contextmanager
+def asked_for(
+    given: Optional[str], same: Optional[str], default: str, as_json: bool, debug: bool
+) -> Iterator[str]:
+    """As `errors_as_lines`, with the task that is meant by an argument, by --task, or by neither."""
+    task = next((each for each in (given, same) if each is not None), default)
+    with errors_as_lines(task or None, as_json, debug):
+        if same not in (None, task):
+            raise ConfigError(f"TASK is {given!r} and --task is {same!r}; give one of them")
+        yield task
+
+
+def look_below(root: Path) -> None:
+    """Refuse a root that can be no folder; of one that is none yet, say so.
+
+    Raises:
+        MissingInput: it is a file, or would be in one.
+    """
+    there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise MissingInput(f"root {root} cannot be used: {there} is a file; give a folder with --root")
+    if not root.is_dir():
+        line = f"there is no folder {root}: nothing was built there yet"
+        messages.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_answer(answer: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -30,6 +32,8 @@ def errors_as_lines(task: str | None, as_json: bool, debug: bool) -> Iterator[No
             raise
         report_error(task, error.exit_code, str(error), as_json)
         raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:
+        raise typer.Exit(nobody_reads()) from None
     except OSError as error:
         if debug:
             raise
@@ -45,11 +49,35 @@ def report_error(task: str | None, exit_code: int, error: str, as_json: bool) ->
     """One line on stderr, and with --json the object of a run that did not take place."""
     messages.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
     if as_json:
-        status = {2: "bad_config", 3: "failed", 4: "missing_input", 5: "busy"}.get(exit_code, "interrupted")
-        print_json({
-            "status": status, "exit_code": exit_code, "task": task, "artifact": None, "metrics": {},
-            "seconds": 0.0, "tasks": [], "error": error,
-        })  # fmt: skip
+        with suppress(OSError):  # what cannot be written has been said on stderr
+            _print_error(task, exit_code, error)
+
+
+def nobody_reads() -> int:
+    """Stdout leads to a pipe that was closed: write no more there; returns the exit code that pipes expect."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 128 + signal.SIGPIPE
+
+
+def finish() -> int:
+    """Write what waits to be written; returns 0, or the exit code where that cannot be done."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return nobody_reads()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        report_error(None, 4, f"the answer could not be written ({error.strerror})", as_json=False)
+        return 4
+    return 0
+
+
+def _print_error(task: str | None, exit_code: int, error: str) -> None:
+    status = {2: "bad_config", 3: "failed", 4: "missing_input", 5: "busy"}.get(exit_code, "interrupted")
+    print_json({
+        "status": status, "exit_code": exit_code, "task": task, "artifact": None, "metrics": {},
+        "seconds": 0.0, "tasks": [], "error": error,
+    })  # fmt: skip
 
 
 def print_json(value: Any) -> None:

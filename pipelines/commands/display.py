@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipelines.running.runner import Outcome
 
 LOG_LINES = 15
 LONGEST_LIST = 12
+MOST_COLUMNS = 9
 COLOURS = {
     "ran": "green", "run": "yellow", "reused": "cyan", "reuse": "cyan", "failed": "red", "not_run": "dim",
     "done": "green", "missing_input": "red", "busy": "yellow", "interrupted": "yellow",
@@ -25,11 +26,21 @@ COLOURS = {
 }  # fmt: skip
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], coloured: str = "state") -> Table:
-    """A plain table; words of known states have their colour in the column named `coloured`."""
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    coloured: str = "state",
+    no_wrap: Collection[str] = (),
+) -> Table:
+    """A plain table; words of known states have their colour in the column named `coloured`.
+
+    Args:
+        no_wrap: headings of columns that are folded under no circumstances; what does not fit ends in an ellipsis.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        made.add_column(heading, overflow="fold")
+        whole = heading in no_wrap
+        made.add_column(heading, overflow="ellipsis" if whole else "fold", no_wrap=whole)
     for row in rows:
         made.add_row(
             *(
@@ -50,15 +61,23 @@ def show_outcome(outcome: Outcome, data: Console, messages: Console) -> None:
         line = f"{outcome.task}: done in {outcome.seconds:.1f} s, see {outcome.artifact}"
         messages.print(line, highlight=False, markup=False, soft_wrap=True)
         return
+    show_error(outcome, messages)
+
+
+def show_error(outcome: Outcome, messages: Console, whose: str = "") -> None:
+    """The end of the log where it may help, and, as the last line, what happened and which log to read."""
     # What a user can mend has been said; of anything else the log knows more.
     for line in _last_lines(outcome.log) if outcome.log is not None and outcome.exit_code == 3 else ():
         messages.print(f"  {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    _say_error(outcome, messages)
+    log = "" if outcome.log is None else f"; log: {outcome.log}"
+    line = f"error: {whose}{outcome.error}{log}"
+    messages.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
-def show_sweep(sweep: Sweep, data: Console, messages: Console) -> None:
+def show_sweep(sweep: Sweep, root: Path, data: Console, messages: Console) -> None:
     """A row for each combination (* marks the best by a metric), how they compare, and how it ended."""
     metrics = list(dict.fromkeys(metric for row in sweep.rows for metric in row.numbers))
+    metrics, more = metrics[:MOST_COLUMNS], metrics[MOST_COLUMNS:]
     rows = [
         (
             row.experiment,
@@ -70,26 +89,31 @@ def show_sweep(sweep: Sweep, data: Console, messages: Console) -> None:
     ]
     headings = ("experiment", *sweep.rows[0].values, "state", *metrics)
     data.print(table(headings, rows))
+    if more:
+        data.print(f"{len(more)} more numbers of each: --json", highlight=False, markup=False)
     for group in sweep.compared.groups if sweep.compared else ():
         unlike = [f"Otherwise measured: {what_differs(group)}"] if group.differs else []
         for line in [*unlike, *group.verdicts]:
             data.print(line, highlight=False, markup=False, soft_wrap=True)
     for note in sweep.compared.notes if sweep.compared else ():
         data.print(note, highlight=False, markup=False, soft_wrap=True)
-    done = [row for row in sweep.rows if row.outcome.exit_code == 0]
+    if sweep.not_compared:
+        data.print(f"Not compared: {sweep.not_compared}", highlight=False, markup=False, soft_wrap=True)
+    show_end_of_sweep(sweep, root, messages)
+
+
+def show_end_of_sweep(sweep: Sweep, root: Path, messages: Console) -> None:
+    """How many are done and where they are; then, last, what happened to each of the others."""
+    done, first = [row for row in sweep.rows if row.outcome.exit_code == 0], sweep.rows[0].outcome
+    line = (
+        f"{first.task}: {len(done)} of {len(sweep.rows)} done in {first.seconds:.1f} s, see {root / 'runs'}"
+    )
+    messages.print(line, highlight=False, markup=False, soft_wrap=True)
     for row in sweep.rows:
         if row.outcome.exit_code:
-            _say_error(row.outcome, messages, f"{row.experiment}: ")
-    first = sweep.rows[0].outcome
-    line = f"{first.task}: {len(done)} of {len(sweep.rows)} done in {first.seconds:.1f} s, see runs/"
-    messages.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _say_error(outcome: Outcome, messages: Console, whose: str = "") -> None:
-    """What happened and which log to read, in one line."""
-    log = "" if outcome.log is None else f"; log: {outcome.log}"
-    line = f"error: {whose}{outcome.error}{log}"
-    messages.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+            show_error(row.outcome, messages, f"{row.experiment}: ")
+            if row.outcome.status == "interrupted":  # and so were all
+                break
 
 
 def show_network(summary: Summary, data: Console) -> None:

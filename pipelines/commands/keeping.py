@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 YES = typer.Option(False, "--yes", "-y", help="Do not ask.")
 OUT_FOLDER = typer.Option(..., "--out", metavar="DIR", help="Folder to make; an empty one will do.")
-INVALID = typer.Argument(..., metavar="TASK", help=f"One of {options.TASK_NAMES}.")
+INVALID = typer.Argument(
+    ...,
+    metavar="TASK",
+    help=f"One of {options.TASK_NAMES}; or as status shows it: 'GenerateSamples (sngan)'.",
+)
 DOWNSTREAM = typer.Option(False, "--downstream", help="Also every task of the experiment that stands on it.")
 UNFINISHED = typer.Option(
     False,
@@ -33,7 +37,8 @@ UNREFERENCED = typer.Option(
     False,
     "--unreferenced",
     help="Also artifacts that no link below runs/ leads to, and that nothing stands on to which one does. To keep "
-    "all of an experiment, keep its folder of links.",
+    "all of an experiment, keep its folder of links. While a run is at work they stay, with a note, and the rest of "
+    "what was chosen goes; where there is no rest, the exit code is 5.",
 )
 OLDER_THAN = typer.Option(
     None, "--older-than", metavar="DAYS", min=0, help="Only what was not written to for so many days."
@@ -56,7 +61,7 @@ def clean(
     """
     with errors_as_lines(None, as_json, debug):
         from pipelines.interruption import Interruption
-        from pipelines.keeping.cleaning import CLASSES, Swept, demand_quiet, survey, sweep
+        from pipelines.keeping.cleaning import CLASSES, Swept, survey, sweep, without_unreferenced
 
         place = root.absolute()
         found = survey(place, older_than)
@@ -68,11 +73,15 @@ def clean(
         if not as_json:
             _show_survey(found, chosen, place)
         if acts:
-            demand_quiet(chosen, found.building)
-            total = f"{_counted(chosen, 'item')}, {_size(sum(item.bytes for item in chosen))}"
+            going, spared = without_unreferenced(chosen, found.building)
+            if spared:
+                _say(f"{_counted(spared, 'unreferenced artifact')} kept: {spared[0][1]}")
+            total = f"{_counted(going, 'item')}, {_size(sum(item.bytes for item in going))}"
             if _agreed(f"delete {total}?", "clean", yes):
                 with Interruption():
-                    swept = sweep(place, chosen, older_than)
+                    swept = sweep(place, going, older_than)
+            if as_json:
+                swept = Swept(swept.gone, (*spared, *swept.kept))
         if as_json:
             print_json(_cleaned(found, chosen, swept, dry_run=not yes))
         elif acts:
@@ -130,8 +139,9 @@ def export(
     """Write the trained model as a SavedModel with its records into a folder that can be given away.
 
     What it takes is run first (ExportModel). The folder holds saved_model/, which needs none of this code, and beside
-    it metrics.json, log.txt and params.json, which has all settings and the sha256 of every file. It is there whole
-    or not at all.
+    it metrics.json, log.txt, params.json (the sha256 of every file, and what the export itself was made with) and
+    experiment.json (the settings of all that the model came from, training included). It is there whole or not at
+    all.
     """
     with errors_as_lines("ExportModel", as_json, debug):
         from ebm_tf.config_files import load_experiment
@@ -139,7 +149,7 @@ def export(
         from pipelines.commands.watching import Watcher
         from pipelines.interruption import Interruption
         from pipelines.judging.lineage import artifact_at
-        from pipelines.keeping.exporting import copy_out, demand_free
+        from pipelines.keeping.exporting import SETTINGS, copy_out, demand_free
         from pipelines.running.runner import Request, execute
 
         experiment, place = load_experiment(config, settings), out.absolute()
@@ -158,8 +168,10 @@ def export(
             with Interruption():
                 copied = copy_out(artifact_at(outcome.artifact, "ExportModel"), place)
             if as_json:
-                print_json({**asdict(outcome), "out": place, "files": copied.files, "bytes": copied.bytes})
+                print_json({**asdict(outcome), "out": place, **asdict(copied)})
             else:
+                if copied.gone:
+                    _say(f"{SETTINGS} has no settings of {', '.join(copied.gone)}, which is gone")
                 line = f"{place}: {_counted(range(copied.files), 'file')}, {_size(copied.bytes)}"
                 data.print(line, highlight=False, markup=False, soft_wrap=True)
         elif as_json:

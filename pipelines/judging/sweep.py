@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from ebm_tf.errors import EBMError
 from ebm_tf.nested import flat
 from pipelines.judging import comparison
 from pipelines.judging.comparison import Cell, Comparison
@@ -31,11 +32,13 @@ class Sweep:
 
     Attributes:
         rows: in the order of the grid.
-        compared: of the judged ones, where there are two at least.
+        compared: of the judged ones, where there are two at least; runs of one artifact are compared as one.
+        not_compared: why they could not be.
     """
 
     rows: tuple[Row, ...]
     compared: Optional[Comparison] = None
+    not_compared: Optional[str] = None
 
     @property
     def exit_code(self) -> int:
@@ -60,18 +63,27 @@ def gather(points: Sequence[Point], outcomes: Sequence[Outcome], root: Path, row
         points, outcomes: of the same length and order.
         row: which samples of an evaluation.
 
-    Raises:
-        MissingInput: an artifact is damaged.
     """
-    compared = None
-    done = [point.experiment.name for point, outcome in zip(points, outcomes) if outcome.exit_code == 0]
-    if outcomes[0].task == TASK and len(done) > 1:
-        compared = comparison.compare(load_runs(done, root, row))
+    compared, not_compared = None, None
+    labels: dict[Optional[Path], str] = {}
+    for point, outcome in zip(points, outcomes):
+        if outcome.artifact is not None:
+            labels.setdefault(outcome.artifact, point.experiment.name)
+    if outcomes[0].task == TASK and len(labels) > 1:
+        try:
+            compared = comparison.compare(load_runs([*labels.values()], root, row))
+        except EBMError as error:  # what is done is told in any case
+            not_compared = str(error)
     rows = [
-        Row(point.experiment.name, point.values, outcome, _numbers(point.experiment.name, outcome, compared))
+        Row(
+            point.experiment.name,
+            point.values,
+            outcome,
+            _numbers(labels.get(outcome.artifact), outcome, compared),
+        )
         for point, outcome in zip(points, outcomes)
     ]
-    return Sweep(tuple(rows), compared)
+    return Sweep(tuple(rows), compared, not_compared)
 
 
 def as_json(sweep: Sweep) -> dict[str, Any]:
@@ -97,17 +109,21 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
         "seconds": sweep.rows[0].outcome.seconds,
         "runs": runs,
         "comparison": compared,
+        "not_compared": sweep.not_compared,
     }
 
 
-def _numbers(experiment: str, outcome: Outcome, compared: Optional[Comparison]) -> dict[str, Cell]:
+def _numbers(label: Optional[str], outcome: Outcome, compared: Optional[Comparison]) -> dict[str, Cell]:
+    """By metric: of a run that was compared those under its label there, of others all that the artifact has."""
     if compared is not None:
         return {
-            metric: cells[experiment]
+            metric: cells[label]
             for group in compared.groups
             for metric, cells in group.metrics.items()
-            if experiment in cells
+            if label in cells
         }
+    if outcome.task == TASK:
+        return {}  # what cannot be compared is not set side by side
     return {
         name: Cell(float(value))
         for name, value in flat(outcome.metrics)

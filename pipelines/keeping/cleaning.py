@@ -15,7 +15,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -58,6 +57,10 @@ class Item(NamedTuple):
         return self.artifact.task, self.artifact.short
 
 
+Kept = tuple[tuple[Item, str], ...]
+"""What is not deleted after all, with the reason."""
+
+
 @dataclass(frozen=True)
 class Survey:
     """What there is.
@@ -75,10 +78,10 @@ class Survey:
 
 @dataclass(frozen=True)
 class Swept:
-    """What went, and what did not, with the reason."""
+    """What went, and what did not."""
 
     gone: tuple[Item, ...]
-    kept: tuple[tuple[Item, str], ...]
+    kept: Kept
 
 
 def survey(root: Path, older_than_days: Optional[float] = None) -> Survey:
@@ -104,42 +107,65 @@ def survey(root: Path, older_than_days: Optional[float] = None) -> Survey:
     return Survey(tuple(items), _told(building), untold)
 
 
-def demand_quiet(chosen: Sequence[Item], building: Sequence[str]) -> None:
-    """Refuse to delete unreferenced artifacts while anything is built.
+def without_unreferenced(chosen: Sequence[Item], building: Sequence[str]) -> tuple[list[Item], Kept]:
+    """What may be deleted while something is built, and what may not: unreferenced artifacts, which a run may need.
 
     Raises:
-        Busy: the text says what is.
+        Busy: nothing else was chosen; the text says what is being built.
     """
-    if building and any(item.kind == UNREFERENCED for item in chosen):
-        raise Busy(
-            f"{building[0]}, and its run may need what no link leads to yet; clean --unreferenced again when it is "
-            "done"
-        )
+    if not building:
+        return list(chosen), ()
+    rest, why = [item for item in chosen if item.kind != UNREFERENCED], _too_early(building)
+    if chosen and not rest:
+        raise Busy(why)
+    return rest, tuple((item, why) for item in chosen if item.kind == UNREFERENCED)
 
 
 def sweep(root: Path, chosen: Sequence[Item], older_than_days: Optional[float] = None) -> Swept:
     """Delete items of a survey, those of them that are still what they were.
 
+    Unreferenced artifacts are kept while a run is at work that may need them.
+
     Raises:
-        Busy: unreferenced artifacts are among them, and a run is at work that may need them.
+        Busy: one is, and nothing but unreferenced artifacts was chosen.
         OSError: one cannot be deleted; those before it are gone.
     """
+    unreferenced = [item for item in chosen if item.kind == UNREFERENCED]
+    swept = _sweep(root, [item for item in chosen if item.kind != UNREFERENCED], older_than_days)
+    if not unreferenced:
+        return swept
+    try:
+        with alone(root):
+            if building := _told(_building(places(root))):
+                raise Busy(_too_early(building))
+            more = _sweep(root, unreferenced, older_than_days)
+    except Busy as error:
+        if len(unreferenced) == len(chosen):
+            raise
+        more = Swept((), tuple((item, str(error)) for item in unreferenced))
+    return Swept((*swept.gone, *more.gone), (*swept.kept, *more.kept))
+
+
+def _sweep(root: Path, chosen: Sequence[Item], older_than_days: Optional[float]) -> Swept:
     gone: list[Item] = []
     kept: list[tuple[Item, str]] = []
-    with alone(root) if any(item.kind == UNREFERENCED for item in chosen) else nullcontext():
-        demand_quiet(chosen, _told(_building(places(root))))
-        for item in chosen:
-            try:
-                with locked(item.artifact):
-                    if _is_still(root, item, older_than_days):
-                        _delete(item)
-                        gone.append(item)
-                    else:
-                        kept.append((item, "it has changed since"))
-                    _drop_lock_of_nothing(item.artifact)
-            except Busy as error:
-                kept.append((item, str(error)))
+    for item in chosen:
+        try:
+            with locked(item.artifact):
+                if _is_still(root, item, older_than_days):
+                    _delete(item)
+                    gone.append(item)
+                else:
+                    kept.append((item, "it has changed since"))
+                _drop_lock_of_nothing(item.artifact)
+        except Busy as error:
+            kept.append((item, str(error)))
     return Swept(tuple(gone), tuple(kept))
+
+
+def _too_early(building: Sequence[str]) -> str:
+    why = "and its run may need what no link leads to yet; clean --unreferenced again when it is done"
+    return f"{building[0]}, {why}"
 
 
 def _building(known: Mapping[Key, Place]) -> dict[Key, str]:
@@ -166,8 +192,13 @@ def _left_over(place: Place) -> Iterator[Item]:
 
 
 def _of_work(place: Place) -> Iterator[Item]:
-    """Of a build the parts that nobody could go on from, and the rest; or all of it as debris."""
+    """Of a build the parts that nobody could go on from, and the rest; or all of it as debris.
+
+    A mark for a rebuild is none of it, and stays.
+    """
     artifact = place.artifact
+    if place.marked and not place.beside_the_mark():
+        return
     parts = [
         _item(DEBRIS, path, artifact, "no run reads it: not written to its end, or damaged")
         for path in _cut_short(artifact)
@@ -179,8 +210,6 @@ def _of_work(place: Place) -> Iterator[Item]:
     whole = _item(UNFINISHED, artifact.work, artifact, "")
     if checkpoints:
         note = "a run would go on from it"
-    elif place.finished is not None and artifact.rebuild_wanted:
-        note = "a rebuild was asked for"
     elif artifact.log.is_file() and artifact.log.stat().st_size:
         note = "the log of a run that failed"
     else:
@@ -262,11 +291,17 @@ def _delete(item: Item) -> None:
     if item.path.is_symlink() or not item.path.is_dir():
         item.path.unlink()
         return
-    trash = place_of(item.artifact).trash
+    place = place_of(item.artifact)
+    trash = place.trash
     if item.path != trash:
         if trash.exists():
             shutil.rmtree(trash)
-        item.path.rename(trash)
+        if item.path == item.artifact.work and place.marked:
+            trash.mkdir()
+            for path in place.beside_the_mark():
+                path.rename(trash / path.name)
+        else:
+            item.path.rename(trash)
     shutil.rmtree(trash)
 
 

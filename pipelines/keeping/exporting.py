@@ -1,8 +1,14 @@
-"""A copy of an artifact outside of the store: whole or not there, and compared with what was published."""
+"""A copy of an artifact outside of the store: whole or not there, and compared with what was published.
+
+Beside its record goes one of the settings of all that it came from.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,23 +19,48 @@ from pathlib import Path
 from ebm_tf.errors import Busy, ConfigError, MissingInput
 from ebm_tf.files import inside, sha256_of, sync
 from pipelines.artifact import PARAMS, Artifact
+from pipelines.judging.lineage import lineage
+
+SETTINGS = "experiment.json"
+OF_THE_STORE = {
+    "artifacts": "among the artifacts, which are never changed",
+    "runs": "among the experiments, and would be taken for one",
+}
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy holds: how many files besides params.json, and their bytes."""
+    """What a copy holds.
+
+    Attributes:
+        files: how many besides params.json and experiment.json.
+        bytes: of these.
+        gone: what the artifact came from and is not there any more, so that experiment.json lacks its settings.
+    """
 
     files: int
     bytes: int
+    gone: tuple[str, ...]
 
 
 def demand_free(out: Path, root: Path) -> None:
     """Refuse a place that a copy cannot be made in, before anything is run for it.
 
     Raises:
-        ConfigError: it is taken, or in the store.
-        MissingInput: the folder that it is to be in is not there.
+        Busy: another process is copying to the same place.
+        ConfigError: it is taken, is in the store or around it, or nothing can be called so.
+        MissingInput: the folder that it is to be in is not there, or nothing can be made in it.
     """
+    try:
+        _demand_place(out, root)
+        with _beside(out):
+            pass
+    except OSError as error:
+        kind = ConfigError if error.errno == errno.ENAMETOOLONG else MissingInput
+        raise kind(f"--out {out} cannot be made ({error.strerror}); give another") from error
+
+
+def _demand_place(out: Path, root: Path) -> None:
     taken = out.is_symlink() or (out.exists() and not out.is_dir())
     if taken or (out.is_dir() and any(out.iterdir())):
         raise ConfigError(
@@ -38,23 +69,28 @@ def demand_free(out: Path, root: Path) -> None:
     parent = out.absolute().parent
     if not parent.is_dir():
         raise MissingInput(f"there is no folder {parent} for {out.name}; make it, or give another --out")
-    artifacts = (root / "artifacts").resolve()
-    if artifacts in (parent.resolve() / out.name, *parent.resolve().parents, parent.resolve()):
-        raise ConfigError(
-            f"--out {out} is among the artifacts, which are never changed; give a folder elsewhere"
-        )
+    if out.is_mount():
+        raise ConfigError(f"--out {out} is where a disk is mounted, and stays; give a folder in it")
+    place, store = Path(os.path.realpath(parent), out.name), Path(os.path.realpath(root))
+    if place in (store, *store.parents):
+        raise ConfigError(f"--out {out} is where the store is to be; give a folder elsewhere")
+    for name, where in OF_THE_STORE.items():
+        if Path(os.path.realpath(root / name)) in (place, *place.parents):
+            raise ConfigError(f"--out {out} is {where}; give a folder elsewhere")
 
 
 def copy_out(artifact: Artifact, out: Path) -> Copied:
     """Copy the files that params.json lists, and params.json, into the folder `out`, which is there at the end only.
 
+    experiment.json beside them has the settings of the whole lineage, by dotted name.
+
     Raises:
         Busy: another process is copying to the same place.
         ConfigError: the place was taken meanwhile.
-        MissingInput: the artifact is not there or damaged, or there is no room.
+        MissingInput: the artifact is not there or damaged, or a record of what it came from is, or there is no room.
     """
     artifact.verify()
-    files = artifact.params()["files"]
+    files, known = artifact.params()["files"], lineage(artifact)
     with _beside(out) as place:
         for name in (*files, PARAMS):
             copied = inside(place, name)
@@ -64,6 +100,8 @@ def copy_out(artifact: Artifact, out: Path) -> Copied:
                 raise MissingInput(
                     f"{copied} was not written as {artifact.path / name} reads; is the disk in order?"
                 )
+        settings = json.dumps(known.settings, indent=2, sort_keys=True)
+        (place / SETTINGS).write_text(f"{settings}\n", encoding="utf-8")
         for path in [*place.rglob("*"), place]:
             sync(path)
         try:
@@ -71,13 +109,17 @@ def copy_out(artifact: Artifact, out: Path) -> Copied:
         except OSError as error:
             raise ConfigError(f"--out {out} was taken meanwhile ({error.strerror}); give another") from error
     sync(out.absolute().parent)
-    return Copied(len(files), sum(record["bytes"] for record in files.values()))
+    return Copied(len(files), sum(record["bytes"] for record in files.values()), known.gone)
 
 
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out`, for this process alone; what is left of it at the end is removed."""
-    place = out.absolute().parent / f".{out.absolute().name}.unfinished"
+    """An empty folder beside `out`, for this process alone; what is left of it at the end is removed.
+
+    Its name is the same for all who copy there, and short, however long the name of `out` is.
+    """
+    digest = hashlib.sha256(os.fsencode(out.absolute().name)).hexdigest()[:16]
+    place = out.absolute().parent / f".export-{digest}.unfinished"
     place.mkdir(exist_ok=True)
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

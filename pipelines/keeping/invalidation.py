@@ -11,8 +11,9 @@ from typing import NamedTuple
 from ebm_tf.config import Experiment
 from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.artifact import Artifact
+from pipelines.asking.inspect import step_named
 from pipelines.lock import holder, locked
-from pipelines.tasks import all_tasks, task_named, with_dependents
+from pipelines.tasks import all_tasks, tree
 
 BUILT, MARKED, MISSING, IN_WORK = "whole", "marked", "missing", "in work"
 
@@ -38,16 +39,20 @@ def candidates(experiment: Experiment, root: Path, task: str, downstream: bool =
     """What a mark on the task would touch, each after those that it needs; nothing is changed.
 
     Args:
+        task: a name, or a title as status shows it.
         downstream: also all tasks of the experiment that stand on it.
 
     Raises:
         ConfigError: there is no such task, or the experiment has no use for it.
-        MissingInput: none of them is built.
+        MissingInput: none of them is built or being built.
     """
-    name = task_named(task).name()
-    steps = all_tasks(experiment, root.absolute())
-    chosen = with_dependents(steps, [name]) if downstream else [step for step in steps if step.name() == name]
-    if not any(step.name() == name for step in steps):
+    asked = step_named(task, experiment, root.absolute())
+    name, steps = asked.name(), all_tasks(experiment, root.absolute())
+    if downstream:
+        chosen = [step for step in steps if asked.key in {below.key for below in tree(step)}]
+    else:
+        chosen = [step for step in steps if step.key == asked.key]
+    if not chosen:
         known = dict.fromkeys(step.name() for step in steps)
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
@@ -56,7 +61,8 @@ def candidates(experiment: Experiment, root: Path, task: str, downstream: bool =
         )
     rows = [_row(step.title, step.artifact) for step in chosen]
     if all(row.state == MISSING for row in rows):
-        whose = f"neither {name} nor anything that stands on it is" if downstream else f"{name} is not"
+        title = asked.title
+        whose = f"neither {title} nor anything that stands on it is" if downstream else f"{title} is not"
         raise MissingInput(
             f"{whose} built for {experiment.name} with these settings, so that there is nothing to invalidate; "
             f"run it with --task {name}"
@@ -74,18 +80,20 @@ def mark(rows: Sequence[Row]) -> list[Row]:
     with ExitStack() as held:
         for row in built:
             held.enter_context(locked(row.artifact))
-        for row in built:
+        there = [row for row in built if row.artifact.exists()]  # a first build may have failed meanwhile
+        for row in there:
             row.artifact.want_rebuild()
-    return built
+    return there
 
 
 def _row(title: str, artifact: Artifact) -> Row:
+    if owner := holder(artifact):
+        first = "" if artifact.exists() else ", for the first time"
+        return Row(title, artifact, IN_WORK, 0, f"by process {owner}{first}")
     if not artifact.exists():
         unfinished = artifact.work.exists()
         note = "not built; its unfinished work is kept" if unfinished else "not built"
         return Row(title, artifact, MISSING, 0, note)
-    if owner := holder(artifact):
-        return Row(title, artifact, IN_WORK, 0, f"by process {owner}")
     if artifact.rebuild_wanted:
         return Row(title, artifact, MARKED, 0, "a rebuild is wanted already")
     lost = sum(path.stat().st_size for path in artifact.checkpoints.rglob("*") if path.is_file())

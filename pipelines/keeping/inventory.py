@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -20,6 +21,8 @@ SHORT = re.compile(r"[0-9a-f]{16}")
 ENTRY = re.compile(r"(?:\.(work|old|trash|lock)-)?([0-9a-f]{16})")
 TASK = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 NEW_LINK = re.compile(r"\..+-[0-9]+")
+LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What one learns of a folder that is none, or of a link to none: to what is gone, or round in a circle."""
 
 Key = tuple[str, str]
 """Of an artifact: its task, and the part of its fingerprint that is used in paths."""
@@ -71,6 +74,16 @@ class Place:
         """What is deleted gets this name first, so that nothing is ever half there under its own."""
         return self.artifact.folder / f".trash-{self.artifact.short}"
 
+    @property
+    def marked(self) -> bool:
+        """There is something to rebuild, and somebody asked for it."""
+        return self.finished is not None and self.artifact.rebuild_wanted
+
+    def beside_the_mark(self) -> list[Path]:
+        """What a build has so far, but for the mark for a rebuild."""
+        found = [Path(entry.path) for entry in _entries(self.artifact.work)]
+        return [path for path in found if path != self.artifact.rebuild_mark]
+
 
 def places(root: Path) -> dict[Key, Place]:
     """Every artifact below the root of which there is anything.
@@ -83,8 +96,8 @@ def places(root: Path) -> dict[Key, Place]:
     for folder in (root / "artifacts", root / "runs"):
         if folder.is_symlink():
             raise MissingInput(
-                f"{folder} is a link to {folder.resolve()}, and no link is followed where things are deleted; give a "
-                "--root with a folder of its own"
+                f"{folder} is a link to {os.path.realpath(folder)}, and no link is followed where things are "
+                "deleted; give a --root with a folder of its own"
             )
     tasks = [
         entry.name
@@ -105,7 +118,7 @@ def links(root: Path) -> list[Link]:
 
     So do those in a folder elsewhere that an entry of runs/ is a link to, as of an experiment that was moved away.
     """
-    artifacts, found = (root / "artifacts").resolve(), []
+    artifacts, found = Path(os.path.realpath(root / "artifacts")), []
     for folder, folders, files in os.walk(root / "runs"):
         for name in sorted([*folders, *files]):
             path = Path(folder, name)
@@ -151,7 +164,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in LEADS_NOWHERE:
+            raise
         return []
 
 
@@ -168,11 +183,11 @@ def _read_by_work(place: Place) -> list[Key]:
     """What a build that is going on, or may be gone on with, reads."""
     if "work" not in place.entries:
         return []
-    artifacts = (place.artifact.root / "artifacts").resolve()
+    artifacts = Path(os.path.realpath(place.artifact.root / "artifacts"))
     try:
         spec = json.loads((place.artifact.work / "spec.json").read_text(encoding="utf-8"))
         folders = [Path(folder) for folder in spec["inputs"].values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []  # it was not begun, or is no build that could be gone on with
     return [key for folder in folders if (key := _key(folder, artifacts))]
 
@@ -194,8 +209,11 @@ def _read_inputs(root: Path, path: Path, state: tuple[int, ...]) -> tuple[Key, .
         record = json.loads(path.read_text(encoding="utf-8"))
         if record.get("format", 1) > FORMAT:
             raise _unknown(path, f"it is of format {record['format']}, newer than {FORMAT}")
-        return tuple((made.task, made.short) for made in inputs(root, record).values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        try:
+            return tuple((made.task, made.short) for made in inputs(root, record).values())
+        except MissingInput as error:
+            raise _unknown(path, str(error).partition(";")[0]) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unknown(path, type(error).__name__) from error
 
 

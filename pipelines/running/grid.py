@@ -39,6 +39,8 @@ def points(config: str, settings: Sequence[str], grid: Sequence[str]) -> list[Po
         key, values = _axis(text)
         if key in axes:
             raise ConfigError(f"--grid names {key} twice; give all its values at once")
+        if any(text.partition("=")[0].strip() == key for text in settings):
+            raise ConfigError(f"--set and --grid both name {key}; name it once")
         axes[key] = values
     if (count := _product(axes)) > LARGEST:
         raise ConfigError(f"--grid makes {count} combinations; {LARGEST} are the most")
@@ -46,7 +48,7 @@ def points(config: str, settings: Sequence[str], grid: Sequence[str]) -> list[Po
     found: dict[str, Point] = {}
     for combination in itertools.product(*axes.values()):
         chosen = dict(zip(axes, combination))
-        parts = [f"{_short(key, [*axes])}-{_in_a_name(value)}" for key, value in chosen.items()]
+        parts = [f"{key}-{_in_a_name(value)}" for key, value in chosen.items()]
         name = "-".join([base, *parts])
         if name in found:
             told = " and ".join(_as_text(each) for each in (found[name].values, chosen))
@@ -90,14 +92,8 @@ def _product(axes: dict[str, list[str]]) -> int:
     return count
 
 
-def _short(key: str, keys: Sequence[str]) -> str:
-    """The last part of a dotted key, where no other ends alike."""
-    last = key.rsplit(".", 1)[-1]
-    return last if sum(other.rsplit(".", 1)[-1] == last for other in keys) == 1 else key
-
-
 def _in_a_name(value: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]+", "_", value).strip("_") or "_"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", value.replace("+", "")).strip("_") or "_"
 
 
 def _as_text(values: dict[str, str]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ebm_tf.config import Experiment
-from ebm_tf.errors import ConfigError, MissingInput
+from ebm_tf.errors import Busy, ConfigError, MissingInput
 from pipelines.in_use import in_use
 from pipelines.interruption import Interrupted, Interruption
 from pipelines.journal import Journal
@@ -20,7 +20,7 @@ from pipelines.running import links, preflight
 from pipelines.running.forcing import forced_keys
 from pipelines.running.scheduling import schedule, scheduler_arguments
 from pipelines.stage_task import StageTask
-from pipelines.tasks import all_tasks, check, task_named, tree
+from pipelines.tasks import check, task_named, tree
 
 STATUS_OF_EXIT_CODE = {0: "done", 2: "bad_config", 3: "failed", 4: "missing_input", 5: "busy"}
 Watch = Callable[[Journal], AbstractContextManager[Any]]
@@ -64,7 +64,7 @@ class Request:
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What became of one task: `state` is reused, ran, failed or not_run."""
+    """What became of one task: `state` is reused, ran, failed, busy or not_run."""
 
     task: str
     fingerprint: str
@@ -110,13 +110,13 @@ def execute_all(request: Request, watch: Watch = lambda journal: nullcontext()) 
     Raises:
         ConfigError: unknown task, a forced task that the task does not need, a scheduler that is none.
         MissingInput: root, disk, an artifact or the scheduler will not do.
-        Busy: a task to be forced is being built.
+        Busy: a task to be forced is being built; without waiting, any that is needed.
     """
     began = time.monotonic()
     forced = _forced_where_all_is_well(request)
     with (
         Interruption() as interruption,
-        in_use(request.root),
+        in_use(request.root, request.wait),
         tempfile.TemporaryDirectory(prefix="ebm-run-") as scratch,
     ):
         journal = Journal(Path(scratch) / "journal.jsonl")
@@ -126,7 +126,7 @@ def execute_all(request: Request, watch: Watch = lambda journal: nullcontext()) 
         present: set[str] = set()
         done: set[str] = set()
         try:
-            _want_rebuilds(step for step in steps.values() if step.key in forced)
+            _want_rebuilds([step for step in steps.values() if step.key in forced])
             present = {step.key for step in steps.values() if step.complete()}
             with watch(journal):
                 _build(tasks, request, journal)
@@ -158,14 +158,19 @@ def _forced_where_all_is_well(request: Request) -> set[str]:
         keys = forced_keys(root_task, request.forced, request.downstream)
         preflight.check(root_task, experiment.compute.minimum_free_disk_mb, keys)
         check(root_task, keys)
-        all_tasks(experiment, request.root)  # links are made to all of them, at the end
+        links.check(experiment, request.root)
+        if not request.wait and (busy := _held(root_task)):
+            raise Busy(busy)
         forced |= keys
     return forced
 
 
-def _want_rebuilds(steps: Iterable[StageTask]) -> None:
-    for step in steps:
-        with locked(step.artifact):
+def _want_rebuilds(steps: Sequence[StageTask]) -> None:
+    """Mark all, or none where one of them is being built."""
+    with ExitStack() as held:
+        for step in steps:
+            held.enter_context(locked(step.artifact))
+        for step in steps:
             step.artifact.want_rebuild()
 
 
@@ -237,12 +242,17 @@ def _verdict(
     return 3, f"{task.name()} is not complete although no task failed; `plan` says what is missing", None
 
 
-def _held_back(root_task: StageTask) -> str:
-    """Why Luigi's scheduler gave out nothing."""
+def _held(root_task: StageTask) -> str | None:
+    """Which of the tasks another process builds, if one does."""
     for step in tree(root_task):
         if owner := holder(step.artifact):
             return f"{step.title} is being built by process {owner}; run again when it is done"
-    return (
+    return None
+
+
+def _held_back(root_task: StageTask) -> str:
+    """Why Luigi's scheduler gave out nothing."""
+    return _held(root_task) or (
         f"the scheduler does not hand out {root_task.name()} or what it needs: another worker has "
         "it, or it has just ended or been killed; run again in a minute, or with --scheduler local"
     )

@@ -39,7 +39,7 @@ def scheduler_arguments(scheduler: str) -> dict[str, object]:
     if scheduler == "local":
         return {"local_scheduler": True}
     host, _, port = scheduler.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
         raise ConfigError(f"--scheduler received {scheduler!r}; give local or HOST:PORT")
     # Asked here, because Luigi's own attempts take minutes to give up.
     question = urlencode({"data": json.dumps({"status": "RUNNING", "upstream_status": ""})})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class SmallDisk:
     """
 
     def __init__(self, folder: Path, size: str) -> None:
+        if missing := [tool for tool in ("unshare", "nsenter", "mount") if shutil.which(tool) is None]:
+            raise NoNamespaces(f"no {missing[0]}")
         folder.mkdir(parents=True, exist_ok=True)
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         self._holder = subprocess.Popen(
@@ -47,7 +50,7 @@ class SmallDisk:
     def allow_writing(self, allowed: bool) -> None:
         """Make the disk read-only, or writable again."""
         how = "rw" if allowed else "ro"
-        subprocess.run([*self.prefix, "mount", "-o", f"remount,{how}", str(self.folder)], check=True)
+        subprocess.run([*self.prefix, "mount", "-o", f"remount,bind,{how}", str(self.folder)], check=True)
 
     def end(self) -> None:
         """Let it go, with all that is on it."""

@@ -168,11 +168,21 @@ class Campaign:
         except AssertionError as error:
             problems.append(str(error))
         problems += faults(self._root)
-        rows = inspect.status(self._undisturbed.experiment(self._stage), self._root)
         problems += [
-            f"status: {row.task} is {row.state}" for row in rows if row.state in ("damaged", "in work")
+            f"status: {row.task} is {row.state}"
+            for row in self._rows()
+            if row.state in ("damaged", "in work")
         ]
         return problems + self._differences()
+
+    def _rows(self) -> list[inspect.StatusRow]:
+        """What status says, once locks are free: the last that the system takes from a process are its files."""
+        until = time.monotonic() + processes.GONE_SECONDS
+        while True:
+            rows = inspect.status(self._undisturbed.experiment(self._stage), self._root)
+            if time.monotonic() > until or all(row.state != "in work" for row in rows):
+                return rows
+            time.sleep(LOOK_SECONDS)
 
     def _misled(self, victim: Victim, number: signal.Signals) -> list[str]:
         """What is wrong with how the run ended and with what it said."""

@@ -40,7 +40,9 @@ class Lab:
         path.unlink(missing_ok=True)
         return names
 
-    def start(self, command: str, *arguments: str, root: Path | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, *arguments: str, root: Path | None = None, start_new_session: bool = False
+    ) -> subprocess.Popen[str]:
         """Start the command line."""
         given = ["--config", str(self.config), "--root", str(root or self.root), *arguments]
         process = subprocess.Popen(
@@ -49,6 +51,7 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "FAKE_STAGES": str(self.folder / "control.json")},
+            start_new_session=start_new_session,
         )
         self.started.append(process)
         return process

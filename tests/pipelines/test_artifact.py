@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def built(root: Path, text: str = "content") -> Artifact:
     prepare_work(artifact, {})
     (artifact.output / "data.txt").write_text(text)
     artifact.log.write_text("what happened")
-    record = {"task": "TrainEBM", "fingerprint": PRINT, "settings": SETTINGS, "inputs": {}}
+    inputs = {"PrepareDataset": {"task": "PrepareDataset", "fingerprint": "aa", "content": "bb"}}
+    record = {"task": "TrainEBM", "version": 1, "fingerprint": PRINT, "settings": SETTINGS, "inputs": inputs}
     publish(artifact, record)
     return artifact
 
@@ -160,3 +162,48 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("lost", ["files", "content", "inputs"])
+def test_a_record_that_lacks_a_part_is_damage(tmp_path: Path, lost: str) -> None:
+    made = published(tmp_path, "TrainEBM", {"seed": 1})
+    text = (made.path / "params.json").read_text()
+    (made.path / "params.json").write_text(text.replace(f'"{lost}"', f'"{lost.title()}"'))
+    assert f"params.json cannot be read ('{lost}')" in (made.damage() or "")
+
+
+@pytest.mark.parametrize(
+    "was, now",
+    [
+        ('"content": "', '"content": "0'),
+        ('"seed": 1', '"seed": 2'),
+        ('"version": 1', '"version": 2'),
+        ('"bytes": 7', '"bytes": "7"'),
+        ('"sha256": "ed7', '"sha256": "ed8'),
+    ],
+)
+def test_a_record_that_was_changed_is_damage(tmp_path: Path, was: str, now: str) -> None:
+    made = published(tmp_path, "TrainEBM", {"seed": 1})
+    text = (made.path / "params.json").read_text()
+    assert was in text
+    (made.path / "params.json").write_text(text.replace(was, now, 1))
+    assert "params.json does not hold together" in (made.damage() or "")
+
+
+def test_a_rebuild_is_done_once_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = built(tmp_path)
+    artifact.want_rebuild()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a kill before the work folder is cleared
+    built(tmp_path, "other")
+    assert artifact.work.exists()
+    assert not artifact.rebuild_wanted
+
+
+def test_a_rebuild_that_is_wanted_again_begins_at_the_start(tmp_path: Path) -> None:
+    artifact = built(tmp_path)
+    artifact.want_rebuild()
+    prepare_work(artifact, {})
+    (artifact.checkpoints / "step").write_text("1")
+    artifact.want_rebuild()
+    assert artifact.rebuild_wanted
+    assert not artifact.checkpoints.exists()

@@ -170,6 +170,22 @@ def test_links_that_were_moved_away_are_not_ours_to_delete(tmp_path: Path, chain
     assert not any(path.startswith("runs/") for path in offered(tmp_path))
 
 
+def test_a_link_that_leads_round_in_a_circle_leads_nowhere(tmp_path: Path, chain: list[Artifact]) -> None:
+    folder = link(tmp_path, "mine", chain[-1])
+    (folder / "loop").symlink_to("loop")
+    (chain[0].folder / "loop").symlink_to("loop")
+    (chain[0].folder / ("e" * 16)).symlink_to("e" * 16)
+    (tmp_path / "artifacts/Loop").symlink_to("Loop")
+    assert offered(tmp_path) == {}
+    assert "nothing to delete" in clean(tmp_path)
+    assert (folder / "loop").is_symlink()
+
+
+def test_a_root_whose_store_is_a_loop_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to("runs")
+    assert f"{tmp_path / 'runs'} is a link to " in clean(tmp_path, code=4)
+
+
 def test_an_old_record_leads_by_the_name_of_its_input(tmp_path: Path, chain: list[Artifact]) -> None:
     data, model, _ = chain
     link(tmp_path, "mine", model)
@@ -181,7 +197,17 @@ def test_an_old_record_leads_by_the_name_of_its_input(tmp_path: Path, chain: lis
 
 @pytest.mark.parametrize(
     "record, why",
-    [("{", "JSONDecodeError"), (None, "No such file"), ('{"format": 99, "inputs": {}}', "newer than 1")],
+    [
+        ("{", "JSONDecodeError"),
+        (None, "No such file"),
+        ("[" * 100_000, "RecursionError"),
+        ('{"format": 99, "inputs": {}}', "newer than 1"),
+        (
+            '{"inputs": {"PrepareDataset": {"fingerprint": "zz"}}}',
+            "no artifact can be called PrepareDataset/zz",
+        ),
+        ('{"inputs": {"PrepareDataset": {"task": 7, "fingerprint": "0123456789abcdef"}}}', "TypeError"),
+    ],
 )
 def test_where_a_record_tells_nothing_nothing_is_unreferenced(
     tmp_path: Path, chain: list[Artifact], record: str | None, why: str
@@ -258,7 +284,6 @@ def test_debris_is_told_from_what_is_of_use(tmp_path: Path, chain: list[Artifact
         "runs/mine/.EvaluateFID-7": DEBRIS,
         f"artifacts/TrainEBM/.work-{'b' * 16}": UNFINISHED,
         f"artifacts/TrainEBM/.work-{'c' * 16}": UNFINISHED,
-        f"artifacts/TrainEBM/.work-{model.short}": UNFINISHED,
     }
     before, debris = (
         everything(tmp_path),
@@ -286,6 +311,44 @@ def test_unfinished_work_goes_when_it_is_asked_for(tmp_path: Path) -> None:
     text = clean(tmp_path, "--unfinished", "--yes")
     assert "a run would go on from it" in text
     assert everything(tmp_path) == {"artifacts", "artifacts/TrainEBM"}
+
+
+@pytest.mark.parametrize("left", ["nothing", "checkpoints", "a log", "empty folders"])
+def test_a_mark_for_a_rebuild_stays(tmp_path: Path, chain: list[Artifact], left: str) -> None:
+    """It is no leftover; what a build that it began has left goes without it."""
+    model = chain[1]
+    link(tmp_path, "mine", chain[-1])
+    model.want_rebuild()
+    work = model.work.relative_to(tmp_path).as_posix()
+    if left != "nothing":
+        prepare_work(model, {})
+    if left == "checkpoints":
+        (model.checkpoints / "step-1").write_text("1")
+    if left == "a log":
+        model.log.write_text("what happened")
+    kinds = {"nothing": {}, "empty folders": {work: DEBRIS}}.get(left, {work: UNFINISHED})
+    assert offered(tmp_path) == kinds
+    clean(tmp_path, "--unfinished", "--yes")
+    assert model.rebuild_wanted
+    assert [path.name for path in model.work.iterdir()] == ["rebuild"]
+    assert offered(tmp_path) == {}
+    assert not (model.folder / f".trash-{model.short}").exists()
+    assert model.complete()
+
+
+def test_a_mark_on_what_is_gone_is_debris(tmp_path: Path) -> None:
+    artifact = Artifact(tmp_path, "TrainEBM", "a" * 16)
+    artifact.want_rebuild()
+    assert offered(tmp_path) == {f"artifacts/TrainEBM/.work-{'a' * 16}": DEBRIS}
+
+
+def test_an_experiment_stays_stale_when_all_is_cleaned(lab: Any) -> None:
+    lab.run("run", "--task", "TrainEBM")
+    lab.run("invalidate", "TrainEBM", "--yes")
+    lab.behave(TrainEBM="fail")
+    lab.run("run", "--task", "TrainEBM")
+    assert "the log of a run that failed" in clean(lab.root, "--unfinished", "--yes")
+    assert lab.states("status")["TrainEBM"] == "stale"
 
 
 def test_sizes_add_up(tmp_path: Path) -> None:
@@ -357,6 +420,29 @@ def test_what_is_being_built_is_left_alone(tmp_path: Path, chain: list[Artifact]
             swept(tmp_path, UNREFERENCED)
         assert all(artifact.complete() for artifact in chain)
     swept(tmp_path, UNREFERENCED)
+    assert not any(artifact.path.exists() for artifact in chain)
+
+
+def test_the_rest_goes_while_a_run_keeps_the_unreferenced(tmp_path: Path, chain: list[Artifact]) -> None:
+    """Whether the run builds something just now, or is between two stages."""
+    trash = chain[0].folder / f".trash-{chain[0].short}"
+    for building in (begun(tmp_path), None):
+        trash.mkdir()
+        (begun(tmp_path, "b" * 16).checkpoints / "step-1").write_text("1")
+        with held(tmp_path, building):
+            said = clean(tmp_path, "--unfinished", "--unreferenced", "--yes")
+            assert "and its run may need" in said if building else "a run is at work below" in said
+            assert "2 items deleted" in said if building else "3 items deleted" in said
+            assert not trash.exists()
+            assert not (tmp_path / f"artifacts/TrainEBM/.work-{'b' * 16}").exists()
+            assert all(artifact.complete() for artifact in chain)
+            trash.mkdir()
+            found = answer(tmp_path, "--unreferenced", "--yes")
+            paths = {artifact.path: str(artifact.path) for artifact in chain}
+            assert {item["path"] for item in found["kept"]} == set(paths.values())
+            assert [item["path"] for item in found["items"] if item["deleted"]] == [str(trash)]
+            clean(tmp_path, "--unreferenced", "--yes", code=5)
+    clean(tmp_path, "--unreferenced", "--yes")
     assert not any(artifact.path.exists() for artifact in chain)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,8 @@ from pipelines.asking import inspect
 from pipelines.asking.changes import differences
 from pipelines.asking.explain import Cause, Explanation, explain
 from pipelines.asking.inspect import step_named
-from pipelines.commands.answers import settings_in_short, show_explanation
+from pipelines.commands.answers import settings_in_short, show_explanation, show_plan
+from pipelines.lock import holder, locked
 from pipelines.tasks import tree
 from tests.pipelines.built import build, build_all, change_record, step
 from tests.pipelines.told import told
@@ -128,10 +132,12 @@ def test_inputs_that_came_and_went_are_named(tmp_path: Path) -> None:
     ]
     build_all(unjudged)
     shutil.rmtree(step(tmp_path, "TrainEBM").artifact.path)
-    assert words(explain(step(tmp_path, "TrainEBM")))[1:] == [
-        "input Extractor is new",
-        "input ReferenceStatistics is new",
-    ]
+    found = explain(step(tmp_path, "TrainEBM"))
+    assert words(found)[1:] == ["input Extractor is new", "input ReferenceStatistics is new"]
+    extractor = below(found, "Extractor")
+    assert (extractor.state, extractor.causes) == ("reuse", ())
+    text = told(show_explanation, found)
+    assert f"{extractor.artifact}: up to date" in text and "never built" not in text
 
 
 def test_a_wanted_rebuild_is_a_cause_and_reaches_what_stands_on_it(tmp_path: Path) -> None:
@@ -166,7 +172,9 @@ def test_damage_is_said_and_that_a_run_would_refuse(tmp_path: Path) -> None:
     assert words(below(found, "GenerateSamples")) == ["input TrainEBM is damaged"]
     (line,) = roots(found)
     assert line.startswith(f"damaged artifact: {model.path / 'data.txt'} is missing")
-    assert "a run would refuse" in told(show_explanation, found)
+    assert [found.state, below(found, "GenerateSamples").state] == ["refuse", "refuse"]
+    top = told(show_explanation, found).splitlines()[0]
+    assert "a run would refuse" in top and "would run" not in top
     with pytest.raises(MissingInput, match=r"damaged artifact: .*data\.txt is missing"):
         inspect.plan(evaluated)
 
@@ -176,6 +184,77 @@ def test_a_record_of_a_newer_format_is_named_and_never_compared_with(tmp_path: P
     change_record(model.artifact, format=99)
     assert "is of format 99" in words(explain(model))[0]
     assert words(explain(step(tmp_path, "TrainEBM", "langevin.steps=7"))) == ["never built"]
+
+
+def test_that_a_run_would_refuse_is_an_answer_and_no_error(lab: Any) -> None:
+    lab.run("run", "--task", "GenerateSamples")
+    record = lab.artifacts("TrainEBM")[0] / "params.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "format": 2}))
+    found = lab.answer("explain", "--task", "GenerateSamples")
+    assert (found["status"], found["exit_code"], found["state"]) == ("done", 0, "refuse")
+    assert lab.run("plan", "GenerateSamples").returncode == 4
+
+
+def test_what_is_being_built_is_told_with_who_builds_it(tmp_path: Path) -> None:
+    images, model = (step(tmp_path, task) for task in ("PrepareDataset", "TrainEBM"))
+    build_all(images)
+    with locked(model.artifact):
+        found = explain(model)
+        assert (found.owner, words(found)) == (holder(model.artifact), ["never built"])
+        assert f": would run; being built by process {found.owner}" in told(show_explanation, found)
+    assert explain(model).owner is None
+
+
+def test_samples_of_another_model_are_no_earlier_ones(tmp_path: Path) -> None:
+    build_all(step(tmp_path, "EvaluateFID"))
+    samples, judged = (
+        step_named(f"{task} (sngan)", load_experiment("digits"), tmp_path)
+        for task in ("GenerateSamples", "EvaluateFID")
+    )
+    assert words(explain(samples)) == ["never built"]
+    keys = {
+        "sngan": "steps seconds batch_size discriminator_steps latent_size log_every grid_every checkpoint_every",
+        "evaluation": "seed baseline_count kid_subsets kid_subset_size inception_score_splits bootstrap",
+        "extractor": "epochs batch_size seed",
+    }
+    many = [f"{section}.{key}=7" for section, listed in keys.items() for key in listed.split()]
+    near = build_all(step(tmp_path, "EvaluateFID", "sampling.source=sngan", *many))
+    assert explain(judged).compared == near.key
+
+
+def test_a_record_that_does_not_tell_what_it_was_made_from_is_named(tmp_path: Path) -> None:
+    """Of the artifact itself; that of another one is no hindrance."""
+    model = build_all(step(tmp_path, "TrainEBM"))
+    other = build_all(step(tmp_path, "TrainEBM", "langevin.steps=7"))
+    made_from = other.artifact.params()["inputs"]
+    made_from["PrepareDataset"]["task"] = 7
+    change_record(other.artifact, inputs=made_from)
+    assert explain(model).made_from
+    with pytest.raises(
+        MissingInput, match=r"damaged artifact: .*params\.json does not tell what it was .*; rebu"
+    ):
+        explain(other)
+    assert words(explain(step(tmp_path, "TrainEBM", "langevin.steps=8"))) == ["langevin.steps was 20, is 8"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seconds": math.nan}, {"seconds": math.inf}, {"seconds": -1}, {"seconds": 10**400}, {"seconds": "1"},
+     {"versions": [1]}, {"versions": None}, {"attempts": []}, {"started": 7}],
+)  # fmt: skip
+def test_what_a_record_says_in_another_form_is_left_out(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    model = build_all(step(tmp_path, "TrainEBM"))
+    change_record(model.artifact, **wrong)
+    found = explain(model)
+    assert found.made_from
+    assert f"{model.key}: up to date" in told(show_explanation, found)
+    json.dumps(asdict(found), allow_nan=False)
+    changed = explain(step(tmp_path, "TrainEBM", "langevin.steps=7"))
+    assert changed.compared == model.key
+    assert "compared with" in told(show_explanation, changed)
+    rows = inspect.plan(step(tmp_path, "TrainEBM", "langevin.steps=7"))
+    assert (rows[-1].seconds is None) == ("seconds" in wrong)
+    assert "1 would run" in told(show_plan, rows)
 
 
 def test_an_input_that_was_removed_is_told_with_what_else_changes_it(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_every_combination_is_there_with_its_values() -> None:
     assert told == list(itertools.product((10.0, 30.0), (0, 1, 2)))
     assert {point.experiment.training.steps for point in found} == {7}
     assert found[1].values == {"langevin.step_size": "10", "seed": "1"}
-    assert found[1].experiment.name == "digits-step_size-10-seed-1"
+    assert found[1].experiment.name == "digits-langevin.step_size-10-seed-1"
 
 
 def test_without_a_grid_there_is_the_experiment_alone() -> None:
@@ -25,12 +25,16 @@ def test_without_a_grid_there_is_the_experiment_alone() -> None:
     assert (point.values, point.experiment.name) == ({}, "mine")
 
 
-def test_keys_that_end_alike_keep_their_sections() -> None:
-    found = points("digits", [], ["langevin.steps=5,6", "training.steps=7"])
+def test_values_that_differ_have_names_that_do() -> None:
+    found = points("digits", [], ["optimiser.learning_rate=1e-5,1e-3,1e+0"])
     assert [point.experiment.name for point in found] == [
-        "digits-langevin.steps-5-training.steps-7",
-        "digits-langevin.steps-6-training.steps-7",
+        f"digits-optimiser.learning_rate-{value}" for value in ("1e-5", "1e-3", "1e0")
     ]
+
+
+def test_a_setting_that_is_also_set_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--set and --grid both name seed; name it once"):
+        points("digits", ["seed=3"], ["seed=1,2"])
 
 
 def test_commas_in_brackets_part_nothing() -> None:
@@ -62,19 +66,21 @@ def test_a_sweep_builds_what_is_shared_once_and_tells_of_all(lab: Any) -> None:
     answer = lab.answer("run", "--task", "TrainEBM", "--grid", "langevin.steps=5,6,7", "--workers", "2")
     assert (answer["status"], answer["exit_code"]) == ("done", 0)
     assert [run["settings"] for run in answer["runs"]] == [{"langevin.steps": value} for value in "567"]
-    assert [run["experiment"] for run in answer["runs"]] == [f"tiny-steps-{value}" for value in "567"]
+    assert [run["experiment"] for run in answer["runs"]] == [
+        f"tiny-langevin.steps-{value}" for value in "567"
+    ]
     assert len({run["artifact"] for run in answer["runs"]}) == 3
     assert sorted(lab.calls()) == ["PrepareDataset", "TrainEBM", "TrainEBM", "TrainEBM"]
     for value in "567":
-        assert (lab.root / "runs" / f"tiny-steps-{value}" / "TrainEBM").exists()
+        assert (lab.root / "runs" / f"tiny-langevin.steps-{value}" / "TrainEBM").exists()
     again = lab.run("run", "--task", "TrainEBM", "--grid", "langevin.steps=6,8")
     assert again.returncode == 0
     assert lab.calls() == ["TrainEBM"]
     heading, *rows = again.stdout.splitlines()
     assert heading.split() == ["experiment", "langevin.steps", "state", "rows.fresh"]
     assert [row.split() for row in rows] == [
-        ["tiny-steps-6", "6", "done", "1.5"],
-        ["tiny-steps-8", "8", "done", "1.5"],
+        ["tiny-langevin.steps-6", "6", "done", "1.5"],
+        ["tiny-langevin.steps-8", "8", "done", "1.5"],
     ]
     assert again.stderr.splitlines()[-1].startswith("TrainEBM: 2 of 2 done in ")
 
@@ -85,9 +91,11 @@ def test_one_that_fails_keeps_no_other_from_being_tried(lab: Any) -> None:
     assert done.returncode == 3
     states = {row.split()[1]: row.split()[2] for row in done.stdout.splitlines()[1:]}
     assert states == {"5": "done", "6": "failed", "7": "done"}
-    error, last = done.stderr.splitlines()[-2:]
-    assert error.startswith("error: tiny-steps-6: TrainEBM: the data are gone; log: ")
-    assert last.startswith("TrainEBM: 2 of 3 done in ")
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: tiny-langevin.steps-6: TrainEBM: the data are gone; log: "
+    )
+    assert "TrainEBM: 2 of 3 done in " in done.stderr
+    assert "the reason, in the log" in done.stderr
     lab.behave()
     assert lab.answer("run", "--task", "TrainEBM", "--grid", "langevin.steps=5,6,7")["exit_code"] == 0
 
@@ -102,13 +110,15 @@ def test_a_bad_value_is_refused_before_anything_runs(lab: Any) -> None:
 def test_a_sweep_is_planned_without_a_trace(lab: Any) -> None:
     rows = lab.answer("plan", "--task", "TrainEBM", "--grid", "langevin.steps=5,6")["tasks"]
     assert [(row["task"], row["state"]) for row in rows] == [
-        ("PrepareDataset", "run"), ("TrainEBM, tiny-steps-5", "run"), ("TrainEBM, tiny-steps-6", "run"),
-    ]  # fmt: skip
+        ("PrepareDataset", "run"),
+        ("TrainEBM, tiny-langevin.steps-5", "run"),
+        ("TrainEBM, tiny-langevin.steps-6", "run"),
+    ]
     assert not lab.root.exists()
     lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=6")
     states = lab.states("plan", "--task", "TrainEBM", "--grid", "langevin.steps=5,6")
     assert states == {
         "PrepareDataset": "reuse",
-        "TrainEBM, tiny-steps-5": "run",
-        "TrainEBM, tiny-steps-6": "reuse",
+        "TrainEBM, tiny-langevin.steps-5": "run",
+        "TrainEBM, tiny-langevin.steps-6": "reuse",
     }

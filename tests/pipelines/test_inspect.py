@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import cli
 from ebm_tf.config_files import load_experiment
 from pipelines.asking import inspect
 from pipelines.commands.answers import show_plan, show_status
+from pipelines.lock import holder, locked
 from pipelines.running.forcing import forced_keys
 from pipelines.stage_task import StageTask
 from pipelines.tasks import task_named
@@ -136,7 +139,10 @@ def test_status_tells_size_and_time(tmp_path: Path) -> None:
     assert (row.task, row.state) == ("PrepareDataset", "whole")
     assert row.bytes == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert row.finished.endswith("+00:00")
-    assert row.fingerprint[:16] in told(show_status, [row])
+    text = told(show_status, [row])
+    assert row.fingerprint[:16] in text
+    assert row.finished[:16].replace("T", " ") in text and row.finished[13:19] not in text
+    assert "+00:00" not in text
 
 
 def test_status_tells_what_is_stale_and_why(tmp_path: Path) -> None:
@@ -178,6 +184,60 @@ def test_status_verifies_every_byte_when_asked(lab: Any) -> None:
         f"damaged artifact: {data} has other bytes than were published; rebuild it with --force TrainEBM"
     )
     assert "verify: done" in done.stderr
+    line = "1 artifact is damaged: TrainEBM; rebuild with --force TrainEBM"
+    assert done.stderr.splitlines()[-1] == f"error: {line}"
+    assert json.loads(done.stdout)["error"] == line
+    rows = [inspect.StatusRow(title, "", "damaged", 0, "", "") for title in ("A (x)", "A (y)", "B")]
+    assert inspect.damage_in_words(rows) == (
+        "3 artifacts are damaged: A (x), A (y), B; rebuild with --force A --force B"
+    )
+
+
+def test_a_build_in_work_is_planned_with_who_builds(tmp_path: Path) -> None:
+    model = step(tmp_path, "TrainEBM", "selection.every=0")
+    build_all(model.sources()["PrepareDataset"])
+    with locked(model.artifact):
+        assert reasons(model)["TrainEBM"] == (
+            "run",
+            f"never built; being built by process {holder(model.artifact)}",
+        )
+    assert reasons(model)["TrainEBM"] == ("run", "never built")
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A command's exit code, stdout and stderr; in this process, as many are asked."""
+
+    def asked(command: str, *arguments: str, root: Path) -> tuple[int, str, str]:
+        code = cli.app([command, *arguments, "--root", str(root)], prog_name="ebm", standalone_mode=False)
+        return code or 0, *capsys.readouterr()
+
+    return asked
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "explain", "graph", "runs"])
+def test_a_root_that_can_be_no_folder_is_refused_and_one_that_is_none_yet_is_said(
+    ask: Callable[..., tuple[int, str, str]], tmp_path: Path, command: str
+) -> None:
+    (file := tmp_path / "file").touch()
+    for root in (file, file / "below"):
+        line = f"error: root {root} cannot be used: {file} is a file; give a folder with --root\n"
+        assert ask(command, root=root) == (4, "", line)
+    code, _, talk = ask(command, root=tmp_path / "none")
+    assert (code, talk) == (0, f"there is no folder {tmp_path / 'none'}: nothing was built there yet\n")
+    assert ask(command, root=tmp_path)[2] == ""
+
+
+@pytest.mark.parametrize("command", ["plan", "explain", "graph"])
+def test_a_task_is_named_as_an_argument_or_by_an_option(
+    ask: Callable[..., tuple[int, str, str]], tmp_path: Path, command: str
+) -> None:
+    model = ask(command, "TrainEBM", root=tmp_path)
+    assert model[0] == 0 and "TrainEBM" in model[1]
+    assert ask(command, "--task", "TrainEBM", root=tmp_path) == model != ask(command, root=tmp_path)
+    assert ask(command, "TrainEBM", "-t", "TrainEBM", root=tmp_path) == model
+    line = "error: TASK is 'TrainEBM' and --task is 'Report'; give one of them\n"
+    assert ask(command, "TrainEBM", "-t", "Report", root=tmp_path) == (2, "", line)
 
 
 def test_a_verification_tells_how_far_it_is(tmp_path: Path) -> None:

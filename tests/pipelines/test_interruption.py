@@ -16,11 +16,11 @@ from tests.pipelines.conftest import wait_for
 GONE_SECONDS = 30.0
 
 
-def wait_until_gone(members: Any, group: int, pid: int) -> None:
-    """Wait until a process has left its group."""
+def wait_until_gone(members: Any, group: int) -> None:
+    """Wait until a process group is empty."""
     until = time.monotonic() + GONE_SECONDS
-    while pid in members(group):
-        assert time.monotonic() < until, f"{pid} lives on"
+    while alive := members(group):
+        assert time.monotonic() < until, f"{alive} live on"
         time.sleep(0.02)
 
 
@@ -60,7 +60,7 @@ def test_a_killed_run_leaves_nothing_finished_and_the_next_goes_on(
     stage = lab.sleeping_stage()
     process.kill()
     process.communicate(timeout=60)
-    wait_until_gone(alive_in_group, stage, stage)
+    wait_until_gone(alive_in_group, stage)
     assert lab.artifacts("TrainEBM") == []
     assert lab.states("status")["TrainEBM"] == "missing"
     lab.behave()
@@ -147,6 +147,56 @@ def test_two_experiments_at_once_share_what_they_share(lab: Any) -> None:
     assert len(lab.artifacts("TrainEBM")) == 2
 
 
+def test_a_killed_stage_takes_what_it_started_with_it(lab: Any, alive_in_group: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM", "--json")
+    stage = lab.sleeping_stage()
+    assert len(alive_in_group(stage)) == 2
+    os.kill(stage, signal.SIGKILL)
+    answer = json.loads(process.communicate(timeout=60)[0])
+    assert "its process was ended by SIGKILL (out of memory?)" in answer["error"]
+    wait_until_gone(alive_in_group, stage)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_reaches_the_whole_group_and_prints_no_traceback(
+    lab: Any, alive_in_group: Any, workers: str
+) -> None:
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM", "--workers", workers, start_new_session=True)
+    stage = lab.sleeping_stage()
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "error: interrupted; the next run of TrainEBM goes on from here"
+    wait_until_gone(alive_in_group, stage)
+    assert alive_in_group(process.pid) == []
+
+
+def test_a_run_that_would_not_wait_ends_before_it_builds_anything(lab: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    first = lab.start("run", "--task", "TrainEBM")
+    lab.sleeping_stage()
+    lab.calls()
+    assert lab.run("run", "--task", "EvaluateFID", "--no-wait").returncode == 5
+    assert lab.calls() == []
+    first.terminate()
+    first.communicate(timeout=60)
+
+
+def test_a_forced_run_that_is_busy_leaves_no_mark(lab: Any) -> None:
+    lab.run("run", "--task", "TrainEBM")
+    lab.behave(TrainEBM="sleep")
+    first = lab.start("run", "--task", "TrainEBM", "--force", "TrainEBM")
+    lab.sleeping_stage()
+    forced = ("--force", "PrepareDataset", "--force", "TrainEBM")
+    assert lab.run("run", "--task", "TrainEBM", *forced).returncode == 5
+    assert lab.states("status")["PrepareDataset"] == "whole"
+    first.terminate()
+    first.communicate(timeout=60)
+
+
 def test_a_killed_worker_is_no_success(lab: Any, alive_in_group: Any) -> None:
     lab.behave(TrainEBM="sleep")
     process = lab.start("run", "--task", "TrainEBM", "--workers", "2", "--json")
@@ -158,7 +208,7 @@ def test_a_killed_worker_is_no_success(lab: Any, alive_in_group: Any) -> None:
     answer = json.loads(stdout)
     assert (answer["status"], process.returncode) == ("failed", 3), stderr
     assert "the worker process that built it was killed" in answer["error"]
-    wait_until_gone(alive_in_group, stage, stage)
+    wait_until_gone(alive_in_group, stage)
     lab.behave()
     assert lab.answer("run", "--task", "TrainEBM")["metrics"]["resumed"] is True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from ebm_tf.errors import Busy
 from pipelines.artifact import Artifact
-from pipelines.keeping.invalidation import BUILT, MARKED, MISSING, Row, mark
+from pipelines.keeping.invalidation import BUILT, IN_WORK, MARKED, MISSING, Row, mark
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work
 from tests.pipelines.artifact_trees import published
@@ -142,6 +143,43 @@ def test_what_is_being_built_is_busy(lab: Any) -> None:
     assert row["state"] == "in work"
     process.terminate()
     process.communicate(timeout=60)
+
+
+def test_what_is_being_built_for_the_first_time_is_busy_too(lab: Any) -> None:
+    lab.behave(TrainEBM="sleep")
+    process = lab.start("run", "--task", "TrainEBM")
+    lab.sleeping_stage()
+    (row,) = lab.answer("invalidate", "TrainEBM")["tasks"]
+    assert row["state"] == "in work"
+    assert re.fullmatch(r"by process \d+ on .*, for the first time", row["note"])
+    answer = lab.answer("invalidate", "TrainEBM", "--yes")
+    assert (answer["status"], answer["exit_code"]) == ("busy", 5)
+    assert re.search(r"TrainEBM \w+ is being built by process \d+", answer["error"])
+    process.terminate()
+    process.communicate(timeout=60)
+
+
+def test_a_first_build_that_failed_meanwhile_keeps_its_work(tmp_path: Path) -> None:
+    artifact = Artifact(tmp_path, "TrainEBM", "a" * 16)
+    prepare_work(artifact, {})
+    (artifact.checkpoints / "step-1").write_text("1")
+    assert mark([Row("TrainEBM", artifact, IN_WORK, 0, "")]) == []
+    assert (artifact.checkpoints / "step-1").exists()
+    assert not artifact.rebuild_wanted
+
+
+def test_a_task_is_called_as_status_calls_it(lab: Any) -> None:
+    lab.run("run", "--task", "CompareModels")
+    title = "GenerateSamples (sngan)"
+    assert lab.states("status")[title] == lab.states("status")["GenerateSamples"] == "whole"
+    assert states(lab, title, "--yes") == {title: (BUILT, True)}
+    now = lab.states("status")
+    assert (now[title], now["GenerateSamples"]) == ("stale", "whole")
+    assert set(states(lab, title, "--downstream")) == {title, "EvaluateFID (sngan)", "CompareModels"}
+    assert states(lab, "GenerateSamples") == {"GenerateSamples": (BUILT, False)}
+    done = lab.run("invalidate", "GenerateSamples (other)")
+    assert done.returncode == 2
+    assert "unknown task 'GenerateSamples (other)'; did you mean GenerateSamples?" in done.stderr
 
 
 def test_a_damaged_artifact_can_be_marked(lab: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import cli
 from ebm_tf.errors import MissingInput
 from pipelines.asking.logs import follow, last_lines, log_of
 from pipelines.lock import locked
@@ -145,6 +146,21 @@ def test_a_reader_that_has_gone_is_no_error(lab: Any) -> None:
     reading.stderr.close()
     assert reading.wait(60) == 0
     assert talk.count("\n") == 1, talk
+
+
+def test_the_task_may_be_an_option_and_has_to_be_given(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    build_all(step(tmp_path, "PrepareDataset"))
+    for arguments, code, heard in (
+        (["PrepareDataset"], 0, b"what happened\n"),
+        (["--task", "PrepareDataset"], 0, b"what happened\n"),
+        ([], 2, b""),
+    ):
+        ending = cli.app(["logs", *arguments, "--root", str(tmp_path)], standalone_mode=False)
+        out, talk = capfdbinary.readouterr()
+        assert (ending or 0, out) == (code, heard), arguments
+    assert talk.startswith(b"error: of which task is the log wanted? Give one of PrepareDataset, ")
 
 
 def test_no_log_is_missing_input(lab: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -12,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.asking.details import Details, Input, describe, find
-from pipelines.asking.experiments import runs_below
-from pipelines.asking.records import Records, inputs, label
+from pipelines.asking.experiments import KEY_METRICS, runs_below
+from pipelines.asking.inspect import step_named
+from pipelines.asking.records import Records, inputs, label, record_in
 from pipelines.commands.answers import show_details, show_runs
-from pipelines.lock import locked
+from pipelines.lock import holder, locked
 from pipelines.running import links
 from pipelines.stage_task import StageTask
 from tests.pipelines.built import build, build_all, change_record, step
@@ -67,6 +71,54 @@ def test_records_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
     assert records.of("TrainEBM") == []
     assert records.get("PrepareDataset", built[1].fingerprint) is None
     assert Records(tmp_path / "nowhere").tasks() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"task": 7}, {"task": "../x"}, {"fingerprint": "zz"}, {"fingerprint": 7}, {"fingerprint": "f" * 65}],
+)
+def test_a_record_that_names_what_can_be_no_artifact_is_no_hindrance(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    experiment(tmp_path, "one")
+    model = step(tmp_path, "TrainEBM").artifact
+    made_from = model.params()["inputs"]
+    made_from["PrepareDataset"].update(wrong)
+    change_record(model, inputs=made_from)
+    (tmp_path / "artifacts" / "not ours" / model.short).mkdir(parents=True)
+    shutil.copy(model.path / "params.json", tmp_path / "artifacts" / "not ours" / model.short)
+    evaluated = details(tmp_path, "EvaluateFID")
+    assert (evaluated.state, len(evaluated.inputs)) == ("whole", 5)
+    assert details(tmp_path, "PrepareDataset").state == "whole"
+    found = details(tmp_path, "TrainEBM")
+    assert found.state == "damaged"
+    assert found.note.startswith(f"damaged artifact: {model.path / 'params.json'} does not ")
+    assert found.note.endswith("; rebuild it with --force TrainEBM")
+    assert "TrainEBM" in runs_below(tmp_path).runs[0].tasks
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seconds": math.nan}, {"seconds": math.inf}, {"seconds": True, "attempts": None}, {"versions": [1]},
+     {"versions": "1"}, {"files": {"data.txt": {"bytes": "7", "sha256": ""}}}, {"fingerprint": "{short}zz"}],
+)  # fmt: skip
+def test_what_is_said_in_another_form_is_left_out(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    artifact = build_all(step(tmp_path, "PrepareDataset")).artifact
+    if "fingerprint" in wrong:
+        wrong = {"fingerprint": wrong["fingerprint"].format(short=artifact.short)}
+    change_record(artifact, **wrong)
+    found = details(tmp_path, str(artifact.path))
+    assert "folder" in told(show_details, found)
+    json.dumps(found.record, allow_nan=False)
+
+
+def test_a_number_too_large_to_be_one_is_none(tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_text('{"seed": 1e400, "list": [-1e400, NaN, 1e3], "seconds": 3e9}')
+    assert record_in(tmp_path) == {"seed": None, "list": [None, None, 1000.0], "seconds": 3e9}
+    (tmp_path / "params.json").write_text('{"seconds": 1e300}')
+    assert record_in(tmp_path) == {}
+    (tmp_path / "params.json").write_text("[" * 100_000)
+    assert record_in(tmp_path) == {}
 
 
 def test_the_newest_record_comes_first_and_one_of_the_future_last(tmp_path: Path) -> None:
@@ -142,6 +194,27 @@ def test_unfinished_work_and_links_to_nothing_are_no_artifacts(tmp_path: Path) -
         MissingInput, match=r"the artifact that .*one/TrainEBM leads to is gone: .*; run it again"
     ):
         find("one/TrainEBM", EXPERIMENT, tmp_path)
+
+
+def test_what_is_being_built_for_the_first_time_is_told_with_who_builds_it(tmp_path: Path) -> None:
+    sngan = step_named("EvaluateFID (sngan)", EXPERIMENT, tmp_path)
+    for name, task in (("TrainEBM", step(tmp_path, "TrainEBM")), ("'EvaluateFID (sngan)'", sngan)):
+        with locked(task.artifact):
+            whom = f"process {holder(task.artifact)}"
+            text = (
+                f"{task.title} of digits is being built by {whom}, and is no artifact yet; `logs {name} -f`"
+            )
+            with pytest.raises(MissingInput, match=re.escape(text)):
+                find(task.title, EXPERIMENT, tmp_path)
+
+
+def test_a_link_that_leads_to_itself_leads_nowhere(tmp_path: Path) -> None:
+    experiment(tmp_path, "one")
+    (tmp_path / "runs" / "one" / "loop").symlink_to("loop")
+    with pytest.raises(
+        MissingInput, match=r"the artifact that .*one/loop leads to is gone: .*one/loop; run it"
+    ):
+        find("one/loop", EXPERIMENT, tmp_path)
 
 
 def test_all_is_told_of_an_artifact(tmp_path: Path) -> None:
@@ -271,6 +344,11 @@ def test_links_that_lead_nowhere_and_damage_are_said(tmp_path: Path) -> None:
     change_record(step(tmp_path, "EvaluateFID").artifact, format=99)
     (tmp_path / "runs" / "one" / "Elsewhere").symlink_to("/usr/share")
     (tmp_path / "runs" / "one" / "Loop").symlink_to("Loop")
+    (tmp_path / "runs" / "one" / "Away").symlink_to("/usr")
+    (tmp_path / "runs" / "one" / "Top").symlink_to("/")
+    work = step(tmp_path, "Report").artifact.work
+    work.mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "Work").symlink_to(work)
     (tmp_path / "runs" / "empty").mkdir()
     found = {run.name: run for run in runs_below(tmp_path).runs}
     assert found["one"].dangling == ("GenerateSamples", "Loop")
@@ -282,8 +360,27 @@ def test_links_that_lead_nowhere_and_damage_are_said(tmp_path: Path) -> None:
         "one: damaged artifact: ",
         "is of format 99",
         "one: Elsewhere leads out of",
+        f"one: Away leads out of {tmp_path / 'artifacts'}, to /usr",
+        f"one: Top leads out of {tmp_path / 'artifacts'}, to /",
+        f"one: Work leads to {work}, which is no artifact",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize("width, room", [(250, 6), (100, 2), (60, 1), (45, 0)])
+def test_columns_that_have_no_room_are_named_instead_of_folded(tmp_path: Path, width: int, room: int) -> None:
+    experiment(tmp_path, "digits-step_size-10-and-more")
+    console = Console(file=io.StringIO(), width=width)
+    show_runs(runs_below(tmp_path), console, tmp_path)
+    headings, row, *below = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert re.match(r"experiment +begun", headings)
+    assert row.startswith("digits-step_size-10-and-more  ") and row.split()[-1].isdigit()
+    left = [line for line in below if line.startswith("No room for")]
+    names = "".join(left).removeprefix("No room for ").partition(":")[0].split(", ") if left else []
+    assert len(KEY_METRICS) - len(names) == room
+    assert all(line.endswith(": use a wider window, or --json.") for line in left)
+    assert {name for name in names if f"  {name}  " in headings} == set()
+    assert set(names) <= {key.replace("_", " ") for key in KEY_METRICS}
 
 
 def test_a_root_without_runs_says_so(tmp_path: Path) -> None:

@@ -273,3 +273,23 @@ def test_attempts_and_their_seconds_add_up(lab: Any) -> None:
     assert params["attempts"] == 2
     assert 1000.0 < params["seconds"] < 1060.0
     assert params["seconds_verifying"] >= 0.0
+
+
+def test_what_is_in_the_place_of_links_is_named_before_anything_runs(lab: Any) -> None:
+    place = lab.root / "runs" / "tiny" / "TrainEBM"
+    place.mkdir(parents=True)
+    done = lab.run("run", "--task", "TrainEBM")
+    assert (done.returncode, done.stderr) == (
+        4,
+        f"error: {place} is in the place of a link; move it away\n",
+    )
+    assert lab.calls() == []
+
+
+def test_links_of_tasks_that_are_no_more_are_removed(lab: Any) -> None:
+    lab.run("run", "--task", "TrainEBM")
+    folder = lab.root / "runs" / "tiny"
+    (folder / "DrawSamples (shard 9 of 9)").symlink_to("../../artifacts/DrawSamples/0123456789abcdef")
+    (folder / "mine").symlink_to("/etc/hostname")
+    lab.run("run", "--task", "TrainEBM")
+    assert sorted(link.name for link in folder.iterdir()) == ["PrepareDataset", "TrainEBM", "mine"]

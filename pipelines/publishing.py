@@ -25,12 +25,16 @@ def prepare_work(artifact: Artifact, input_contents: Mapping[str, str]) -> None:
     shutil.rmtree(artifact.output, ignore_errors=True)
     made_from = artifact.work / "inputs.json"
     now = canonical_json(dict(input_contents))
-    if not made_from.is_file() or made_from.read_text(encoding="utf-8") != now:
+    known = made_from.is_file() and made_from.read_text(encoding="utf-8") == now
+    if not known:
         shutil.rmtree(artifact.checkpoints, ignore_errors=True)
         artifact.attempts_file.unlink(missing_ok=True)
     artifact.output.mkdir(parents=True)
     artifact.checkpoints.mkdir(exist_ok=True)
-    made_from.write_text(now, encoding="utf-8")
+    if not known:
+        beside = made_from.with_suffix(".unfinished")
+        beside.write_text(now, encoding="utf-8")
+        beside.replace(made_from)
 
 
 def publish(artifact: Artifact, record: Mapping[str, Any]) -> None:

@@ -327,7 +327,10 @@ def _described(error: Exception, root: str) -> dict[str, Any]:
     if isinstance(error, EBMError):
         log = getattr(error, "log", None)
         return {"message": str(error), "exit_code": error.exit_code, "log": str(log) if log else None}
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        what = f"{error.strerror} below {root}; make room, or have it writable, and run again"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"the disk is full, make room and run again ({error.strerror}, below {root})"
+        return {"message": what, "exit_code": 4, "log": None}
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        what = f"root {root} cannot be written any more ({error.strerror}); have it writable and run again"
         return {"message": what, "exit_code": 4, "log": None}
     return {"message": f"{type(error).__name__}: {error}", "exit_code": 3, "log": None}

@@ -50,6 +50,9 @@ def main() -> int:
         "--parent", type=int, help="process without which this one stops (default: its parent)"
     )
     options = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # an exception in the middle of anything would end in other errors
     channel = _claim_stdout()
     _end_with_parent(options.parent or os.getppid())
     try:

@@ -98,7 +98,6 @@ def _write(context: Context, trainer: Trainer, loop: Loop, warnings: tuple[str, 
             "steps": loop.position.step,
             "rollbacks": loop.position.rollbacks,
             "parameters": trainer.model.count_params(),
-            "traces": trainer.step.experimental_get_tracing_count(),
             **judged,
         },
     )

@@ -58,9 +58,5 @@ def _write(context: Context, adversaries: Adversaries, loop: Loop) -> None:
             "stopped_by": "steps" if steps >= settings.steps else "seconds",
             "parameters": adversaries.generator.count_params(),
             "parameters_discriminator": adversaries.discriminator.count_params(),
-            "traces": {
-                "discriminator_step": adversaries.discriminator_step.experimental_get_tracing_count(),
-                "generator_step": adversaries.generator_step.experimental_get_tracing_count(),
-            },
         },
     )

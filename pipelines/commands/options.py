@@ -22,7 +22,6 @@ TASK_NAMES = (
     "CompareModels, EvaluateOOD, ComposeModels, ExportModel, Report"
 )
 TASK = typer.Option(..., "--task", "-t", help=f"Task to run, with all that it needs: {TASK_NAMES}.")
-PLANNED_TASK = typer.Option("Report", "--task", "-t", help=f"Task to plan: {TASK_NAMES}.")
 CONFIG = typer.Option("digits", "--config", "-c", help="YAML file, or the name of a shipped config.")
 SET = typer.Option(
     [], "--set", "-s", metavar="KEY=VALUE", help="Change a setting: langevin.steps=60. Repeatable."

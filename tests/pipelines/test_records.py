@@ -373,8 +373,8 @@ def test_columns_that_have_no_room_are_named_instead_of_folded(tmp_path: Path, w
     console = Console(file=io.StringIO(), width=width)
     show_runs(runs_below(tmp_path), console, tmp_path)
     headings, row, *below = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert re.match(r"experiment +begun", headings)
-    assert row.startswith("digits-step_size-10-and-more  ") and row.split()[-1].isdigit()
+    name = re.compile(r"digits-step_size-10-and-more  .*  \d+ *")
+    assert name.match(row) if room else any(name.match(line) for line in below)
     left = [line for line in below if line.startswith("No room for")]
     names = "".join(left).removeprefix("No room for ").partition(":")[0].split(", ") if left else []
     assert len(KEY_METRICS) - len(names) == room

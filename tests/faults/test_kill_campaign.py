@@ -33,6 +33,11 @@ LATE = "after the end"
 TARGETS = ("parent", "child", "worker")
 
 
+def hear_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so does what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Victim:
     """A run in which one process is to be hit.
 
@@ -52,6 +57,7 @@ class Victim:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                preexec_fn=hear_interrupts,
             )
 
     def hit(self, after_seconds: float, number: signal.Signals) -> str:

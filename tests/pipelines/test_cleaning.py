@@ -590,7 +590,14 @@ def at_a_terminal(root: Path, act: Any) -> tuple[int, str]:
     """The exit code and what the command says on stderr, when its user acts once it has asked."""
     ours, theirs = pty.openpty()
     command = [sys.executable, str(COMMAND), "clean", "--root", str(root)]
-    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # As at a terminal, also where the tests themselves run in the background, which ignores SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     os.close(theirs)
     assert process.stderr is not None
     try:

@@ -159,6 +159,7 @@ def test_samples_judged_from_outside_get_the_same_numbers(reported):
     assert len(compared["groups"]) == 1, "they were measured alike"
 
 
+@pytest.mark.slow
 def test_the_best_weights_can_be_sampled(reported):
     root, _ = reported
     code, outcome, errors = cli(

@@ -33,7 +33,7 @@ DOWNLOADED = [
     "celeba_hq128_released_code", "lsun_bedroom128", "svhn",
 ]  # fmt: skip
 OWN_FILES = ["fashion_mnist_idx", "folder", "tiles"]
-FAST_TRAINED, FAST_WITHOUT_DATA = {"mnist"}, {"mnist", "celeba_hq128"}
+FAST_WITHOUT_DATA = {"mnist", "celeba_hq128"}
 SECONDS_WITHOUT_NETWORK = 30
 
 
@@ -103,7 +103,8 @@ def assert_trained(root, name, outcome):
     assert manifest["shape"][:2] == [size, size]
 
 
-@pytest.mark.parametrize("name", tiers(DOWNLOADED, FAST_TRAINED))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DOWNLOADED)
 def test_a_config_of_a_downloaded_set_trains(name, tmp_path):
     prepare(load_experiment(name).dataset.name, tmp_path / "tfds")
     code, outcome, errors = run(
@@ -156,7 +157,8 @@ def test_samples_are_judged_by_the_reference_network(name, tmp_path, monkeypatch
     assert any("fewer than the 2048 features" in warning for warning in judged["warnings"])
 
 
-@pytest.mark.parametrize("name", tiers(OWN_FILES, FAST_TRAINED))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OWN_FILES)
 def test_a_config_of_own_files_trains(name, tmp_path):
     own_files(name, tmp_path / "files")
     code, outcome, errors = run(

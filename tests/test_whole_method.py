@@ -54,6 +54,7 @@ def test_a_conditional_model_draws_a_row_for_each_class(root):
     assert (Path(outcome["artifact"]) / "classes.png").is_file()
 
 
+@pytest.mark.slow
 def test_classes_are_composed_and_success_is_measured(root):
     outcome = ran_well("ComposeModels", root, "digits_or", BRIEF)
     assert states(outcome)["TrainEBM"] in ("ran", "reused")
@@ -73,6 +74,7 @@ def test_a_composition_of_two_configs_trains_both(root, tmp_path):
     assert states(outcome)["PrepareDataset (stroke)"] == "ran"
 
 
+@pytest.mark.slow
 def test_other_images_are_told_apart_by_energy(root):
     outcome = ran_well("EvaluateOOD", root, settings=BRIEF)
     assert (Path(outcome["artifact"]) / "summary.txt").is_file()

@@ -137,6 +137,7 @@ def test_without_a_whole_checkpoint_it_starts_over_and_says_so(tmp_path, undistu
     assert history == (undisturbed.record / "history.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_open_interval_of_the_history_survives(tmp_path):
     whole = make_loop(tmp_path / "whole", log_every=3)
     whole.run(silent)
@@ -159,6 +160,7 @@ def test_training_stops_at_the_first_step_after_so_many_seconds(tmp_path):
     assert told[-1] == (1000, 1000)
 
 
+@pytest.mark.slow
 def test_seconds_of_several_processes_add_up(tmp_path):
     with pytest.raises(Stopped):
         make_loop(tmp_path, ticking(10), seconds=35, steps=9).run(stop_at(7))  # 3 of the 4 steps

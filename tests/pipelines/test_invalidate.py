@@ -27,6 +27,7 @@ def states(lab: Any, *arguments: str) -> dict[str, tuple[str, bool]]:
     return {row["task"]: (row["state"], row["marked"]) for row in rows}
 
 
+@pytest.mark.slow
 def test_the_next_run_rebuilds_what_was_marked(lab: Any) -> None:
     lab.behave(TrainEBM="other")
     lab.run("run", "--task", "GenerateSamples")

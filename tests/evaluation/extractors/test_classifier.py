@@ -72,6 +72,7 @@ def test_its_loss_falls_and_every_epoch_is_reported(trained):
     assert losses[-1] < losses[0] / 5
 
 
+@pytest.mark.slow
 def test_training_follows_from_its_seed(digits):
     few = tuple(part[:200] for part in digits["train"])
 

@@ -2,13 +2,14 @@
 #   make fid         train on the embedded digits, sample, and measure the Frechet distance
 #   make test        linters, types and the fast tests
 #   make test-slow   the tests that take minutes
+#   make bench       measure speed and memory, and write benchmarks/RESULTS.md (20 minutes, on an idle machine)
 #   make lock        renew requirements.lock from setup.cfg (needs uv)
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: fid test test-slow lock clean
+.PHONY: fid test test-slow bench lock clean
 
 fid: $(VENV)/installed
 	$(RUN) cli.py run --task EvaluateFID
@@ -21,6 +22,9 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow --timeout 1800
+
+bench: $(VENV)/installed
+	$(RUN) -m benchmarks
 
 # The mark is made last: an installation that was interrupted is done again.
 $(VENV)/installed: requirements.lock requirements-gpu.lock setup.cfg tools/find_python.sh

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+HEARD = signal.getsignal(signal.SIGINT)  # nothing, where a shell has started this in the background
+if __name__ == "__main__" and HEARD is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while the imports below take their time
+
 import io
 import os
 import sys
@@ -9,7 +15,7 @@ import sys
 import typer
 
 from ebm_tf import __version__
-from pipelines.commands import acting, asking, describing, judging, keeping, serving
+from pipelines.commands import acting, asking, describing, exported, judging, keeping, serving
 from pipelines.commands.console import data, finish, report_error
 
 app = typer.Typer(
@@ -31,6 +37,7 @@ COMMANDS = {
     ),
     "Judge": (judging.evaluate, judging.statistics, judging.compare),
     "Keep": (keeping.clean, keeping.invalidate, keeping.export),
+    "Use an export": (exported.sample, exported.score),
     "Serve": (serving.scheduler, serving.tensorboard),
     "Describe": (describing.configs, describing.model, describing.doctor),
 }
@@ -60,10 +67,14 @@ def main() -> None:
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:
+        signal.signal(signal.SIGINT, HEARD)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # of a terminal that knows ASCII only
         code = app(prog_name="ebm", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):  # in a command that has nothing to clear up
+        report_error(None, 130, "interrupted", "--json" in sys.argv)
+        code = 130
     except Exception as error:
         complaint = getattr(error, "format_message", None)  # what Typer says of a command line it cannot take
         if complaint is None:

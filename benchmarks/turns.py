@@ -1,4 +1,4 @@
-"""Measuring in turns: rounds in which everything that is compared runs once, and the median of each."""
+"""Measuring in turns: rounds in which everything that is compared runs once, and what each took."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 def milliseconds(
     actions: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2
 ) -> dict[str, float]:
-    """The median time of each action in milliseconds.
+    """The median time of each action in milliseconds; arguments as of `laps`."""
+    return {name: statistics.median(times) for name, times in laps(actions, rounds, warm_up).items()}
+
+
+def laps(
+    actions: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2
+) -> dict[str, list[float]]:
+    """All times of each action in milliseconds, in the order in which they were measured.
 
     Args:
         actions: what is compared, by name; each returns only when its work is done.
@@ -24,4 +31,4 @@ def milliseconds(
             action()
             if number >= warm_up:
                 times[name].append(1e3 * (time.perf_counter() - begun))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times

@@ -147,6 +147,11 @@ class Model(Section):
         False, description="Kernels are divided by an estimate of their largest singular value."
     )
     conditional: bool = Field(False, description="The energy also takes the label of the image.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Of what convolutions multiply. bfloat16 is about twice as fast on processors that have it, and "
+        "slower on others; everything else, sums, norms, energies and chains among it, stays in float32.",
+    )
     init_gain: Optional[float] = Field(
         None,
         gt=0,
@@ -612,7 +617,14 @@ class Compute(Section):
         0,
         ge=0,
         le=1024,
-        description="CPU threads (0: one per core; for networks as small as tiny, 1 is faster).",
+        description="CPU threads in an operation (0: one per core; for networks as small as tiny, 1 is faster).",
+    )
+    lanes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Parts of a batch of chains that run side by side on a CPU, each in a thread of its own. For "
+        "small networks that is faster than more threads in an operation; numbers differ by rounding.",
     )
     logical_cpus: int = Field(1, ge=1, le=64, description="CPU replicas to train on where there is no GPU.")
     deterministic: bool = Field(True, description="Only operations that give the same bits each time.")

@@ -13,6 +13,9 @@ the model itself, -1 gives the part that all classes share; training fits it to 
 Step size, noise scale, annealing and gradient clip are those of the config. Image i of a seed is the same however
 many are drawn with it, and the same as image i of GenerateSamples' fresh Langevin chains with that seed and as many
 steps (and no augmentation in between), up to rounding.
+
+What is loaded also has `sample_range(first, count or labels, steps, seed)`, which is no signature: the images of a
+seed from number `first` on, for those who draw more than is good to hold at once.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -30,8 +35,17 @@ from ebm_tf.errors import EBMError
 from ebm_tf.langevin import Energy, chain_settings, energy_and_gradient, energy_gradient, langevin
 from ebm_tf.models.energy import EnergyModel
 from ebm_tf.sampling import Kind, chain_noise, uniform_noise
+from ebm_tf.signature import Function, Tensor
 
 SIGNATURES = ("energy", "score", "sample", "refine")
+
+TOLERANCE = {"float32": 1e-5, "bfloat16": 5e-2}
+"""Largest relative difference between an export and its model, by what convolutions multiply.
+
+A saved graph is fused otherwise than single operations are, and so rounds to bfloat16, which has 8 bits, elsewhere.
+"""
+PLAIN_TOLERANCE = 1e-4
+"""The same of a network of other layers, which adds up in another order."""
 
 # Runs in a bare Python: it refuses to import this project, and says what the SavedModel gave.
 CHECK_PROGRAM = """
@@ -88,8 +102,15 @@ class ExportedModel(tf.Module):
         self.energy = tf.function(self._energy, input_signature=[images, *given])
         self.score = tf.function(self._score, input_signature=[images, *given])
         self.refine = tf.function(self._refine, input_signature=[images, steps, seed, *given])
-        draw, what = (self._sample_labels, labels) if model.classes else (self._sample, count)
-        self.sample = tf.function(draw, input_signature=[what, steps, seed])
+        first = tf.TensorSpec([], tf.int32, name="first")
+        if model.classes:
+            self.sample_range = tf.function(
+                self._range_of_labels, input_signature=[first, labels, steps, seed]
+            )
+            self.sample = tf.function(self._sample_labels, input_signature=[labels, steps, seed])
+        else:
+            self.sample_range = tf.function(self._range, input_signature=[first, count, steps, seed])
+            self.sample = tf.function(self._sample, input_signature=[count, steps, seed])
 
     def _energy(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         return {"energy": self._energy_for(labels)(images)}
@@ -98,24 +119,41 @@ class ExportedModel(tf.Module):
         return {"score": -energy_gradient(self._energy_for(labels), images)}
 
     def _sample(self, count: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        start = uniform_noise(0, count, self.model.image_shape, seed)
-        return self._chains(start, steps, seed, None, Kind.FRESH)
+        return self.sample_range(0, count, steps, seed)
 
     def _sample_labels(self, labels: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        start = uniform_noise(0, tf.shape(labels)[0], self.model.image_shape, seed)
-        return self._chains(start, steps, seed, labels, Kind.FRESH)
+        return self.sample_range(0, labels, steps, seed)
+
+    def _range(
+        self, first: tf.Tensor, count: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        start = uniform_noise(first, count, self.model.image_shape, seed)
+        return self._chains(start, steps, seed, None, Kind.FRESH, first)
+
+    def _range_of_labels(
+        self, first: tf.Tensor, labels: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        start = uniform_noise(first, tf.shape(labels)[0], self.model.image_shape, seed)
+        return self._chains(start, steps, seed, labels, Kind.FRESH, first)
 
     def _refine(
         self, images: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        return self._chains(images, steps, seed, labels, Kind.REFINED)
+        return self._chains(images, steps, seed, labels, Kind.REFINED, 0)
 
     def _chains(
-        self, start: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None, kind: Kind
+        self,
+        start: tf.Tensor,
+        steps: tf.Tensor,
+        seed: tf.Tensor,
+        labels: tf.Tensor | None,
+        kind: Kind,
+        first: Any,
     ) -> dict[str, tf.Tensor]:
-        noise = chain_noise(0, tf.shape(start)[0], self.model.image_shape, seed, kind)
+        noise = chain_noise(first, tf.shape(start)[0], self.model.image_shape, seed, kind)
         chain = self.chain._replace(steps=steps)
-        return {"images": langevin(self._energy_for(labels), start, noise, chain)}
+        with self.model.kernels_computed_once():
+            return {"images": langevin(self._energy_for(labels), start, noise, chain)}
 
     def _energy_for(self, labels: tf.Tensor | None) -> Energy:
         if labels is None:
@@ -133,20 +171,31 @@ def export(
     folder: Path,
     anneal: bool = False,
     gradient_clip: float | None = None,
-) -> None:
-    """Write the SavedModel into `folder`; step size to gradient clip are settings of `langevin.Chain`."""
+) -> dict[str, Function]:
+    """Write the SavedModel into `folder`; step size to gradient clip are settings of `langevin.Chain`.
+
+    Returns:
+        What each signature takes and gives.
+    """
     module = ExportedModel(model, step_size, noise_scale, anneal, gradient_clip)
-    tf.saved_model.save(module, str(folder), signatures={name: getattr(module, name) for name in SIGNATURES})
+    functions = {name: getattr(module, name) for name in SIGNATURES}
+    tf.saved_model.save(module, str(folder), signatures=functions)
+    return {name: _described(function) for name, function in functions.items()}
 
 
 def check_export(
-    folder: Path, model: EnergyModel, images: np.ndarray, labels: np.ndarray | None = None
+    folder: Path,
+    model: EnergyModel,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    precision: str = "float32",
 ) -> dict[str, float]:
     """Load the export in a process that cannot import this project, and compare it with the model.
 
     Args:
         images: float32 [n, H, W, C] in [0, 1] to compare on, n >= 3.
         labels: int32 [n], for a conditional model.
+        precision: that the model multiplies in, which says how large a difference may be.
 
     Returns:
         The largest relative differences of energies and scores.
@@ -171,10 +220,42 @@ def check_export(
         "score": _relative(answers["score"], -gradient.numpy()),
         "repeated_sample": float(np.abs(answers["sample"] - answers["again"]).max()),
     }
-    wrong = [name for name, difference in differences.items() if not difference <= 1e-5]
+    wrong = [name for name, difference in differences.items() if not difference <= TOLERANCE[precision]]
     if wrong or answers["sample"].shape != (3, *images.shape[1:]) or answers["refine"].shape != images.shape:
         raise EBMError(f"the export answers otherwise than the model: {json.dumps(differences)}")
     return differences
+
+
+def check_plain(
+    plain: keras.Model, model: EnergyModel, images: np.ndarray, labels: np.ndarray | None = None
+) -> float:
+    """Compare the energies of the network of standard layers with those of the model; arguments as above.
+
+    Returns:
+        The largest relative difference.
+
+    Raises:
+        EBMError: they differ.
+    """
+    received = plain(images if labels is None else [images, labels]).numpy()
+    difference = _relative(received, model(tf.constant(images), labels).numpy())
+    if not difference <= PLAIN_TOLERANCE:
+        raise EBMError(
+            f"the network of Keras's layers has other energies than the model, by {difference:.1e}"
+        )
+    return difference
+
+
+def _described(function: Any) -> Function:
+    outputs = function.get_concrete_function().structured_outputs
+    return Function(
+        inputs={spec.name: _tensor(spec) for spec in function.input_signature},
+        outputs={name: _tensor(output) for name, output in outputs.items()},
+    )
+
+
+def _tensor(spec: Any) -> Tensor:
+    return Tensor(dtype=spec.dtype.name, shape=tuple(spec.shape))
 
 
 def _relative(received: np.ndarray, expected: np.ndarray) -> float:

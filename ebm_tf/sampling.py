@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from enum import IntEnum
 from typing import Any, NamedTuple, Optional
 
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 from ebm_tf import mala
 from ebm_tf.datasets.store import NO_LABEL
+from ebm_tf.devices import parts
 from ebm_tf.errors import EBMError
 from ebm_tf.langevin import Chain, Energy, langevin, row_noise
 from ebm_tf.noise import uniform_rows
@@ -61,11 +63,15 @@ class Rounds(NamedTuple):
 
 
 class Method(NamedTuple):
-    """How chains move: by Langevin steps, or by MALA where a temperature (float32 scalar) is given."""
+    """How chains move: by Langevin steps, or by MALA where a temperature (float32 scalar) is given.
+
+    lanes: parts of a batch whose chains run side by side; it changes them by no more than rounding.
+    """
 
     chain: Chain
     temperature: Optional[tf.Tensor] = None
     rounds: Optional[Rounds] = None
+    lanes: int = 1
 
 
 class Batch(NamedTuple):
@@ -111,7 +117,8 @@ def stream_chains(
     """The independent chains first .. first + count - 1, batch by batch; no more than one batch is held at a time.
 
     Args:
-        energy: of images, or of (images, labels) where there are labels.
+        energy: of images, or of (images, labels) where there are labels. Where it has `kernels_computed_once`, steps
+            are made within that.
         starts: where chains start.
         count: chains to run.
         seed: 0 .. 2^31 - 1; chain i has random numbers of its own that follow from (seed, kind, i).
@@ -218,7 +225,25 @@ class Runner:
         return mala.begin(self._energy_for(labels), images, self.method.chain)
 
     def _steps(self, state: Any, labels: tf.Tensor, row: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> Any:
-        chain, temperature, count = self.method.chain, self.method.temperature, tf.shape(labels)[0]
+        ends = []
+        with getattr(self.energy, "kernels_computed_once", nullcontext)():
+            for ahead, count in parts(tf.shape(labels)[0], self.method.lanes):
+                rows = slice(ahead, ahead + count)
+                part = tf.nest.map_structure(lambda values, rows=rows: values[rows], state)
+                ends.append(self._part(part, labels[rows], row + ahead, count, first, end))
+        return ends[0] if len(ends) == 1 else tf.nest.map_structure(lambda *each: tf.concat(each, 0), *ends)
+
+    def _part(
+        self,
+        state: Any,
+        labels: tf.Tensor,
+        row: tf.Tensor,
+        count: tf.Tensor,
+        first: tf.Tensor,
+        end: tf.Tensor,
+    ) -> Any:
+        """The same of the chains from number `row` on, `count` of them, whose states and labels these are."""
+        chain, temperature = self.method.chain, self.method.temperature
         energy = self._energy_for(labels)
         noise = chain_noise(row, count, self.image_shape, self.seed, self.kind)
         if temperature is None:

@@ -377,9 +377,14 @@ class ComposeModels(StageTask):
 
 
 class ExportModel(StageTask):
-    """Writes a SavedModel that needs none of this code, and checks it in such a process."""
+    """Writes the model as a folder that needs none of this code, and checks it in such a process."""
 
-    SETTINGS = ("sampling.step_size", "sampling.noise_scale", "sampling.weights", "langevin", "model")
+    VERSION = 2
+    SETTINGS = (
+        *(f"sampling.{key}" for key in ("weights", "steps", "step_size", "noise_scale", "batch_size")),
+        "langevin",
+        "model",
+    )
     UPSTREAM = (TrainEBM, PrepareDataset)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from ebm_tf.errors import EBMError
 from ebm_tf.export import CHECK_PROGRAM, SIGNATURES, check_export, export
@@ -73,7 +75,7 @@ def test_it_has_these_signatures(signatures):
     assert set(signatures) == set(SIGNATURES) == {"energy", "score", "sample", "refine"}
 
 
-@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("count", [1, 7, 257])
 def test_energy_and_score_are_those_of_the_model_for_any_number_of_images(signatures, model, count):
     shown = images(count)
     energies, scores = (
@@ -82,7 +84,7 @@ def test_energy_and_score_are_those_of_the_model_for_any_number_of_images(signat
     )
     assert energies.shape == (count,)
     assert scores.shape == (count, *SHAPE)
-    np.testing.assert_allclose(energies, model(shown), rtol=1e-5)
+    np.testing.assert_allclose(energies, model(shown), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(scores, -energy_gradient(model, shown), rtol=1e-4, atol=1e-6)
 
 
@@ -109,6 +111,64 @@ def test_the_first_samples_do_not_depend_on_how_many_there_are(signatures):
     many = sample(signatures, 40, 5, 11)
     np.testing.assert_allclose(sample(signatures, 6, 5, 11), many[:6], atol=1e-6)
     np.testing.assert_allclose(sample(signatures, 1, 5, 11), many[:1], atol=1e-6)
+
+
+def test_samples_may_be_drawn_in_ranges(folder, signatures):
+    """Images 0 to 6 of a seed, from number 2 on, too."""
+    loaded, numbers = tf.saved_model.load(str(folder)), {"steps": tf.constant(5), "seed": tf.constant(11)}
+    whole = sample(signatures, 7, 5, 11)
+    for first, count in ((0, 7), (2, 3), (6, 1)):
+        part = loaded.sample_range(tf.constant(first), tf.constant(count), **numbers)["images"]
+        np.testing.assert_allclose(part, whole[first : first + count], atol=1e-6)
+
+
+def test_what_is_told_of_the_signatures_is_what_they_take(model, tmp_path):
+    told = export(model, STEP_SIZE, NOISE_SCALE, tmp_path / "made")
+    functions = tf.saved_model.load(str(tmp_path / "made")).signatures
+    for name, function in functions.items():
+        _, inputs = function.structured_input_signature
+        for specs, side in ((inputs, told[name].inputs), (function.structured_outputs, told[name].outputs)):
+            found = {key: (spec.dtype.name, tuple(spec.shape)) for key, spec in specs.items()}
+            assert {key: (tensor.dtype, tensor.shape) for key, tensor in side.items()} == found
+
+
+def test_a_server_without_a_compiler_can_run_it(folder):
+    """TensorFlow Serving has no XLA: no function may demand it."""
+    saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    functions = [function for graph in saved.meta_graphs for function in graph.graph_def.library.function]
+    assert len(functions) > 8
+    assert [one.signature.name for one in functions if one.attr["_XlaMustCompile"].b] == []
+    operations = {node.op for function in functions for node in function.node_def}
+    assert not {name for name in operations if name.startswith("Xla")}
+
+
+class TestCommandLine:
+    """What TensorFlow's own command line gets from the folder alone, a process each time."""
+
+    def run(self, folder, out, signature, *inputs):
+        command = [str(Path(sys.executable).with_name("saved_model_cli")), "run", "--dir", str(folder)]
+        command += ["--tag_set", "serve", "--signature_def", signature, *inputs, "--outdir", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=out)
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 257])
+    def test_energies_are_those_of_the_model(self, folder, model, tmp_path, count):
+        np.save(tmp_path / "shown.npy", images(count))
+        self.run(folder, tmp_path, "energy", "--inputs", "images=shown.npy")
+        energies = np.load(tmp_path / "energy.npy", allow_pickle=False)
+        np.testing.assert_allclose(energies, model(images(count)), rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.slow
+    def test_a_seed_gives_the_same_images_each_time(self, folder, signatures, tmp_path):
+        drawn = []
+        for seed, name in ((11, "one"), (11, "two"), (12, "other")):
+            (tmp_path / name).mkdir()
+            expression = f"count=257;steps=5;seed={seed}"
+            self.run(folder, tmp_path / name, "sample", "--input_exprs", expression)
+            drawn.append(np.load(tmp_path / name / "images.npy", allow_pickle=False))
+        np.testing.assert_array_equal(drawn[0], drawn[1])
+        assert not np.isclose(drawn[0], drawn[2]).all()
+        np.testing.assert_allclose(drawn[0], sample(signatures, 257, 5, 11), atol=1e-5)
 
 
 def test_refining_starts_from_the_given_images(signatures, model):
@@ -173,6 +233,20 @@ def test_annealing_and_the_gradient_clip_are_exported(model, tmp_path):
     expected = fresh(model, chain, 4, 11, 4)
     assert not np.allclose(expected, fresh(model, chain_settings(5, STEP_SIZE, NOISE_SCALE), 4, 11, 4))
     np.testing.assert_allclose(sample(loaded.signatures, 4, 5, 11), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_model_of_less_precision_is_compared_as_closely_as_it_can_be(tmp_path):
+    """Graphs are fused otherwise than single operations, and round to 8 bits at other places."""
+    models = [
+        EnergyModel((Conv(4), Residual(), *BLOCKS[1:]), SHAPE, LayerOptions(precision="bfloat16"), seed)
+        for seed in (1, 2)
+    ]
+    export(models[0], STEP_SIZE, NOISE_SCALE, tmp_path / "made")
+    differences = check_export(tmp_path / "made", models[0], images(5).numpy(), precision="bfloat16")
+    assert differences["repeated_sample"] == 0
+    with pytest.raises(EBMError, match="the export answers otherwise than the model"):
+        check_export(tmp_path / "made", models[1], images(5).numpy(), precision="bfloat16")
 
 
 class TestConditional:

@@ -130,6 +130,15 @@ def test_the_batch_size_changes_the_images_of_a_network_by_rounding_alone():
         np.testing.assert_allclose(ends, of[2], atol=1e-5)
 
 
+@pytest.mark.parametrize("method", [Method(CHAIN), COLD])
+@pytest.mark.parametrize("lanes", [2, 5])  # in a batch of 3 some of 5 are empty
+def test_chains_are_the_same_in_any_number_of_lanes(method, lanes):
+    one, several = (list(stream(method._replace(lanes=number), batch_size=7)) for number in (1, lanes))
+    np.testing.assert_allclose(images_of(one), images_of(several), atol=1e-6)
+    for a, b in zip(one, several):
+        assert (a.acceptance is None and b.acceptance is None) or np.array_equal(a.acceptance, b.acceptance)
+
+
 @pytest.mark.parametrize("method", [Method(CHAIN), Method(CHAIN._replace(anneal=True)), COLD])
 def test_portions_change_no_image(method, monkeypatch):
     """A chain that stops after every step to report is the chain that runs through."""

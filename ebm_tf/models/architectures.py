@@ -103,6 +103,7 @@ class LayerOptions:
     weight_standardisation: bool = False
     spectral_norm: bool = False
     classes: int = 0
+    precision: str = "float32"
 
 
 # The spread 1/sqrt(3 fan-in) that PyTorch's layers start with, and so the authors' networks: with larger ones, the
@@ -181,6 +182,7 @@ def layer_options(settings: Model, classes: int = 0) -> LayerOptions:
         settings.weight_standardisation,
         settings.spectral_norm,
         classes if settings.conditional else 0,
+        settings.precision,
     )
 
 

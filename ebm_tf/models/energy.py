@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.models import architectures
 from ebm_tf.models.architectures import Blocks, LayerOptions
 from ebm_tf.models.attention import SelfAttention
-from ebm_tf.models.kernels import WARM_UP, Convolution, Dense
+from ebm_tf.models.kernels import WARM_UP, Convolution, Dense, computed_once
 from ebm_tf.models.layers import (
     ConvSwish,
     GlobalMean,
@@ -113,6 +114,10 @@ class EnergyModel(keras.Model):
         """
         for layer in self.kernel_layers():
             layer.update_spectral_vector()
+
+    def kernels_computed_once(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the kernels keep the form that they have now, see `kernels.computed_once`."""
+        return computed_once(self.kernel_layers())
 
     def kernel_layers(self) -> list[Convolution | Dense]:
         """The layers that have a kernel, over all scales."""

@@ -1,12 +1,17 @@
-"""Layers whose kernels may be used in another form than they are stored: standardised, or spectrally normalised.
+"""Layers whose kernels may be used in another form than they are stored.
 
-Both forms are computed from the stored kernel wherever it is used, and no call writes anything, so that an energy
-stays the same however often a chain evaluates it. Only `update_spectral_vector` moves the estimate of the largest
-singular value, once per training step.
+A kernel may be standardised, spectrally normalised, and rounded to bfloat16. What is used is computed from what is
+stored, and no call writes anything, so that an energy stays the same however often a chain evaluates it. Only
+`update_spectral_vector` moves the estimate of the largest singular value, once per training step. Within
+`computed_once` the form is computed at the beginning, and not anew by each step of a chain.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Callable
 
 import keras
@@ -15,6 +20,24 @@ import tensorflow as tf
 from ebm_tf.models.architectures import LayerOptions
 
 WARM_UP = 10  # power iterations on new kernels, so that training starts near their largest singular value
+
+
+# By the id of a layer. Each thread has its own, and so has each replica, which is traced in a thread.
+_READY: ContextVar[Mapping[int, tf.Tensor]] = ContextVar("ready", default=MappingProxyType({}))
+
+
+@contextlib.contextmanager
+def computed_once(layers: Iterable[UsedKernel]) -> Iterator[None]:
+    """Within it these layers use the form that their kernels have now.
+
+    Loops and gradients that are built within share it: a loop does not compute it at each turn, and gradients with
+    respect to the stored kernels go through it once. A tape must have been opened before to record it.
+    """
+    token = _READY.set({**_READY.get(), **{id(layer): layer.rounded(layer.form()) for layer in layers}})
+    try:
+        yield
+    finally:
+        _READY.reset(token)
 
 
 def normal_kernel(gain: float, seed: int) -> keras.initializers.Initializer:
@@ -69,27 +92,40 @@ class UsedKernel(keras.layers.Layer):
                 trainable=False,
             )
 
-    def used(self, kernel: tf.Tensor) -> tf.Tensor:
-        """The form of the kernel that inputs meet."""
-        form = self._form(kernel)
+    def form(self) -> tf.Tensor:
+        """The kernel that the layer stands for: the stored one, standardised and scaled as it is asked for."""
+        form = self._unscaled()
         return form / spectral_estimate(form, self.spectral_vector) if self.spectral else form
+
+    def in_use(self) -> tf.Tensor:
+        """The same in the type that is multiplied, as it was at the beginning of `computed_once`, if within."""
+        ready = _READY.get().get(id(self))
+        return self.rounded(self.form()) if ready is None else ready
+
+    def rounded(self, form: tf.Tensor) -> tf.Tensor:
+        """The form in the type that the layer multiplies."""
+        return form
 
     def update_spectral_vector(self) -> None:
         """One power iteration, if the kernel is spectrally normalised."""
         if self.spectral:
-            self.spectral_vector.assign(power_iteration(self._form(self.kernel), self.spectral_vector))
+            self.spectral_vector.assign(power_iteration(self._unscaled(), self.spectral_vector))
 
-    def _form(self, kernel: tf.Tensor) -> tf.Tensor:
+    def _unscaled(self) -> tf.Tensor:
+        kernel = tf.convert_to_tensor(self.kernel)
         return standardised(kernel) if self.standardise else kernel
 
 
 class Convolution(UsedKernel, keras.layers.Conv2D):
     """Zero-padded convolution: [B, H, W, C] to [B, H, W, width].
 
+    With `options.precision` bfloat16 it rounds its inputs and its kernel to that, adds up their products in float32,
+    and rounds the sums; what goes in and comes out keeps its type. The same holds for its derivatives.
+
     Args:
         width: output channels.
         size: height and width of the kernel.
-        options: initial spread, standardisation, spectral normalisation.
+        options: initial spread, standardisation, spectral normalisation, precision.
         seed: of the kernel; the spectral vector takes the one 5 further on.
         standardise: whether weight standardisation, if on, is for this kernel.
     """
@@ -113,9 +149,15 @@ class Convolution(UsedKernel, keras.layers.Conv2D):
             dtype=dtype,
         )
         self._set_up(options, seed, standardise)
+        self.products = options.precision if options.precision == "bfloat16" else dtype
 
-    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return super().convolution_op(inputs, self.used(kernel))
+    def rounded(self, form: tf.Tensor) -> tf.Tensor:
+        return tf.cast(form, self.products)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        x = tf.nn.conv2d(tf.cast(inputs, self.products), self.in_use(), strides=1, padding="SAME")
+        x = tf.cast(x, inputs.dtype)
+        return tf.nn.bias_add(x, self.bias) if self.use_bias else x
 
 
 class Dense(UsedKernel, keras.layers.Dense):
@@ -144,7 +186,7 @@ class Dense(UsedKernel, keras.layers.Dense):
         return (self,)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        outputs = tf.matmul(inputs, self.used(self.kernel))
+        outputs = tf.matmul(inputs, self.in_use())
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return self.activation(outputs)

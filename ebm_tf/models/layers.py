@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import keras
 import tensorflow as tf
 
@@ -10,9 +12,19 @@ from ebm_tf.models.kernels import Convolution
 from ebm_tf.models.normalisation import Normalisation
 
 
-def swish(x: tf.Tensor) -> tf.Tensor:
-    """x * sigmoid(x) (Ramachandran et al. 2018), any shape."""
-    return x * tf.sigmoid(x)
+@tf.custom_gradient
+def swish(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """x s with s = sigmoid(x) (Ramachandran et al. 2018), any shape.
+
+    Its slope is s + x s (1 - s), written out because that takes fewer passes over memory than the product rule. It is
+    a function of x alone, so that it can be differentiated again; within one graph s is still computed once.
+    """
+
+    def slope(upstream: tf.Tensor) -> tf.Tensor:
+        s = tf.sigmoid(x)
+        return upstream * (s + tf.raw_ops.SigmoidGrad(y=s, dy=x))
+
+    return x * tf.sigmoid(x), slope
 
 
 class ConvSwish(keras.layers.Layer):

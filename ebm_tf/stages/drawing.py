@@ -100,8 +100,10 @@ class Chains:
         augmented = settings.augment_every is not None and context.section("augmentation").active
         chains_can_be_drawn(settings, langevin, augmented)
         wanted = np.asarray(wanted_labels(settings.labels, self.model.classes), np.int32)
-        fresh = method_of(settings, langevin, settings.steps)
-        buffer = method_of(settings, langevin, settings.buffer_steps)
+        fresh, buffer = (
+            method_of(settings, langevin, steps)._replace(lanes=context.compute.lanes)
+            for steps in (settings.steps, settings.buffer_steps)
+        )
         if settings.augment_every is not None:
             fresh = fresh._replace(rounds=_rounds(context, settings.augment_every, self.manifest))
 

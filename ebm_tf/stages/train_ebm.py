@@ -50,6 +50,7 @@ def run(context: Context) -> None:
         len(store.manifest.classes),
         context.section("seed"),
         **{name: context.section(name) for name in sections},
+        lanes=context.compute.lanes,
     )
     judge = _judge(context)
     loop = Loop(

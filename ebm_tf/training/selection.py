@@ -89,7 +89,7 @@ class Selection:
             gradient_clip=langevin.gradient_clip,
         )
         in_turn = np.resize(np.arange(classes, dtype=np.int32), settings.count) if classes else None
-        method = Method(chain)
+        method = Method(chain, lanes=trainer.lanes)
         self.chains = Runner(self.average, shape, method, settings.seed, Kind.SELECTION, in_turn)
 
     def due(self, step: int, last: bool) -> bool:

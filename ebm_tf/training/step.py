@@ -8,6 +8,7 @@ steps of the chain alone. So their gradients come apart at no cost, and both nor
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Optional
 
 import tensorflow as tf
@@ -54,19 +55,21 @@ def loss_gradients(
     tail: int,
     settings: Loss,
     global_batch: int,
+    begin: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Result:
     """Run the chains of one share and differentiate the loss with respect to `weights`.
 
     `energy` maps images [B, H, W, C] to energies [B], or, where the share has labels, images and labels.
     Measurements are sums over the share divided by `global_batch`, so that adding up devices gives means. Where
-    `settings.entropy` is 0 no nearest neighbour is looked for, and the measurement loss_entropy is 0.
+    `settings.entropy` is 0 no nearest neighbour is looked for, and the measurement loss_entropy is 0. All calls of
+    `energy` are made within `begin()`, see `EnergyModel.kernels_computed_once`.
     """
 
     def mean(values: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(values, share.start.dtype)) / global_batch
 
     wanted = settings.kl > 0 or settings.entropy > 0
-    with tf.GradientTape(watch_accessed_variables=wanted) as kl_tape:
+    with tf.GradientTape(watch_accessed_variables=wanted) as kl_tape, begin():
         last = langevin_with_tail(_given(energy, share.labels), share.start, noise, chain, tail)
         entropy_terms = (
             losses.entropy(last.images, share.others, settings.entropy_epsilon)
@@ -75,7 +78,7 @@ def loss_gradients(
         )
     samples = tf.stop_gradient(last.images)
 
-    with tf.GradientTape() as tape:
+    with tf.GradientTape() as tape, begin():
         with tf.GradientTape(watch_accessed_variables=False) as image_tape:
             image_tape.watch(samples)
             both = None if share.labels is None else tf.concat([share.real_labels, share.labels], axis=0)
@@ -110,6 +113,21 @@ def loss_gradients(
             "displacement": mean(_norms(samples - share.start)),
             "score_size": mean(_norms(last.gradient)),
             "clipped_share": mean(tf.reduce_mean(tf.cast(last.clipped, samples.dtype), axis=[1, 2, 3])),
+        },
+    )
+
+
+def added(results: list[Result]) -> Result:
+    """The result of a share from those of its parts, in their order."""
+    if len(results) == 1:
+        return results[0]
+    return Result(
+        tf.concat([result.samples for result in results], axis=0),
+        [tf.add_n(of_weight) for of_weight in zip(*(result.contrastive for result in results))],
+        [tf.add_n(of_weight) for of_weight in zip(*(result.kl for result in results))],
+        {
+            name: tf.add_n([result.measurements[name] for result in results])
+            for name in results[0].measurements
         },
     )
 

@@ -6,20 +6,22 @@ devices the global batch is cut over.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import keras
 import tensorflow as tf
 
 from ebm_tf.config import Augmentation, Langevin, Loss, Model, Optimiser, Replay, Training
 from ebm_tf.datasets.store import NO_LABEL
-from ebm_tf.devices import demand_divisible, own_part, own_rows
+from ebm_tf.devices import demand_divisible, own_rows, parts
 from ebm_tf.langevin import chain_settings, row_noise
 from ebm_tf.models.energy import build_energy_model
 from ebm_tf.replay import Augment, Chains, ReplayBuffer, dequantise
 from ebm_tf.training.step import (
     Measurements,
+    Result,
     Share,
+    added,
     clip_by_global_norm,
     loss_gradients,
     total_loss,
@@ -75,6 +77,8 @@ class Trainer:
         levels: number of different pixel values in the data set.
         classes: number of labels, for a conditional model.
         seed: with the step number, the source of all random numbers.
+        lanes: parts of each replica's share that are computed side by side. Like the number of replicas, it changes
+            results by no more than rounding.
     """
 
     def __init__(
@@ -91,9 +95,11 @@ class Trainer:
         loss: Loss,
         optimiser: Optimiser,
         training: Training,
+        lanes: int = 1,
     ) -> None:
         demand_divisible(strategy, "training.batch_size", training.batch_size)
         self.strategy, self.image_shape, self.levels, self.seed = strategy, image_shape, levels, seed
+        self.lanes = lanes
         self.model_settings, self.classes = model, classes if model.conditional else 0
         self.langevin_settings, self.loss_settings = langevin, loss
         self.optimiser_settings, self.training_settings = optimiser, training
@@ -196,28 +202,14 @@ class Trainer:
     def _replica_step(self, share: Share, chain_seed: tf.Tensor) -> tuple[tf.Tensor, Measurements]:
         """What each replica does; `share` is still the whole batch, of which it takes its own part."""
         context = tf.distribute.get_replica_context()
-        batch = self.training_settings.batch_size
-
-        def part(whole: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
-            return None if whole is None else own_part(whole, batch)
-
-        noise = row_noise(*own_rows(batch), self.image_shape, chain_seed)
+        first, count = own_rows(self.training_settings.batch_size)
         self.model.update_spectral_vectors()
         weights = self.model.trainable_variables
-        result = loss_gradients(
-            self.model,
-            weights,
-            share._replace(
-                real=part(share.real),
-                start=part(share.start),
-                real_labels=part(share.real_labels),
-                labels=part(share.labels),
-            ),
-            noise,
-            self.chain,
-            self.tail,
-            self.loss_settings,
-            batch,
+        result = added(
+            [
+                self._part(share, first + ahead, size, weights, chain_seed)
+                for ahead, size in parts(count, self.lanes)
+            ]
         )
         contrastive, kl = (context.all_reduce("SUM", half) for half in (result.contrastive, result.kl))
         gradients = [a + b for a, b in zip(contrastive, kl)]
@@ -231,6 +223,31 @@ class Trainer:
         }
         replicas = float(context.num_replicas_in_sync)  # every replica has the norms of the whole
         return result.samples, {**result.measurements, **{k: v / replicas for k, v in norms.items()}}
+
+    def _part(
+        self, share: Share, first: Any, count: int, weights: list[tf.Variable], chain_seed: tf.Tensor
+    ) -> Result:
+        """The gradients of the rows first .. first + count - 1 of the global batch."""
+
+        def rows(whole: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
+            return None if whole is None else whole[first : first + count]
+
+        return loss_gradients(
+            self.model,
+            weights,
+            share._replace(
+                real=rows(share.real),
+                start=rows(share.start),
+                real_labels=rows(share.real_labels),
+                labels=rows(share.labels),
+            ),
+            row_noise(first, count, self.image_shape, chain_seed),
+            self.chain,
+            self.tail,
+            self.loss_settings,
+            self.training_settings.batch_size,
+            self.model.kernels_computed_once,
+        )
 
     def _update_average(self) -> None:
         keep = self.training_settings.ema_decay

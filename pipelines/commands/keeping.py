@@ -136,12 +136,16 @@ def export(
     as_json: bool = options.JSON,
     debug: bool = options.DEBUG,
 ) -> None:
-    """Write the trained model as a SavedModel with its records into a folder that can be given away.
+    """Write the trained model with its records into a folder that stands by itself, and can be given away.
 
-    What it takes is run first (ExportModel). The folder holds saved_model/, which needs none of this code, and beside
-    it metrics.json, log.txt, params.json (the sha256 of every file, and what the export itself was made with) and
-    experiment.json (the settings of all that the model came from, training included). It is there whole or not at
-    all.
+    What it takes is run first (ExportModel). The folder holds saved_model/, which needs none of this code, keras/
+    (the same in Keras's own layers), average.weights.h5 with model.json (for training.initial_model), signature.json,
+    MODEL_CARD.md, metrics.json, log.txt, params.json (the sha256 of every file, and what the export itself was made
+    with) and experiment.json (the settings of all that the model came from, training included). Where EvaluateFID
+    was run for the same experiment, its numbers are entered into MODEL_CARD.md, which then is the one file whose
+    sha256 is not that of params.json. The folder is there whole or not at all.
+
+    sample and score use such a folder.
     """
     with errors_as_lines("ExportModel", as_json, debug):
         from ebm_tf.config_files import load_experiment
@@ -149,7 +153,7 @@ def export(
         from pipelines.commands.watching import Watcher
         from pipelines.interruption import Interruption
         from pipelines.judging.lineage import artifact_at
-        from pipelines.keeping.exporting import SETTINGS, copy_out, demand_free
+        from pipelines.keeping.exporting import SETTINGS, copy_out, demand_free, evaluation_of
         from pipelines.running.runner import Request, execute
 
         experiment, place = load_experiment(config, settings), out.absolute()
@@ -166,7 +170,8 @@ def export(
         outcome = execute(request, lambda journal: Watcher(journal, messages))
         if outcome.artifact is not None:
             with Interruption():
-                copied = copy_out(artifact_at(outcome.artifact, "ExportModel"), place)
+                found = evaluation_of(experiment, root.absolute())
+                copied = copy_out(artifact_at(outcome.artifact, "ExportModel"), place, found)
             if as_json:
                 print_json({**asdict(outcome), "out": place, **asdict(copied)})
             else:

@@ -1,6 +1,7 @@
 """A copy of an artifact outside of the store: whole or not there, and compared with what was published.
 
-Beside its record goes one of the settings of all that it came from.
+Beside its record goes one of the settings of all that it came from; and what EvaluateFID found, where it has been run
+for the same experiment, is entered into the model's card.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
+from ebm_tf.config import Experiment
 from ebm_tf.errors import Busy, ConfigError, MissingInput
 from ebm_tf.files import inside, sha256_of, sync
+from ebm_tf.model_card import CARD, with_metrics
 from pipelines.artifact import PARAMS, Artifact
 from pipelines.judging.lineage import lineage
+from pipelines.tasks import EvaluateFID
 
 SETTINGS = "experiment.json"
 OF_THE_STORE = {
@@ -36,11 +41,13 @@ class Copied:
         files: how many besides params.json and experiment.json.
         bytes: of these.
         gone: what the artifact came from and is not there any more, so that experiment.json lacks its settings.
+        evaluation: whose numbers the model's card has; None where there are none.
     """
 
     files: int
     bytes: int
     gone: tuple[str, ...]
+    evaluation: Optional[str]
 
 
 def demand_free(out: Path, root: Path) -> None:
@@ -79,10 +86,23 @@ def _demand_place(out: Path, root: Path) -> None:
             raise ConfigError(f"--out {out} is {where}; give a folder elsewhere")
 
 
-def copy_out(artifact: Artifact, out: Path) -> Copied:
+def evaluation_of(experiment: Experiment, root: Path) -> Optional[Artifact]:
+    """What EvaluateFID found of the energy model of an experiment; None where it has not been run since.
+
+    Raises:
+        MissingInput: it is damaged.
+    """
+    task = EvaluateFID.of(experiment, root)
+    return task.artifact if experiment.sampling.source == "ebm" and task.complete() else None
+
+
+def copy_out(artifact: Artifact, out: Path, evaluation: Optional[Artifact] = None) -> Copied:
     """Copy the files that params.json lists, and params.json, into the folder `out`, which is there at the end only.
 
     experiment.json beside them has the settings of the whole lineage, by dotted name.
+
+    Args:
+        evaluation: whose numbers go into MODEL_CARD.md, which then is the one file that is not as params.json says.
 
     Raises:
         Busy: another process is copying to the same place.
@@ -100,6 +120,8 @@ def copy_out(artifact: Artifact, out: Path) -> Copied:
                 raise MissingInput(
                     f"{copied} was not written as {artifact.path / name} reads; is the disk in order?"
                 )
+        if evaluation is not None:
+            _enter_metrics(place / CARD, evaluation)
         settings = json.dumps(known.settings, indent=2, sort_keys=True)
         (place / SETTINGS).write_text(f"{settings}\n", encoding="utf-8")
         for path in [*place.rglob("*"), place]:
@@ -109,7 +131,17 @@ def copy_out(artifact: Artifact, out: Path) -> Copied:
         except OSError as error:
             raise ConfigError(f"--out {out} was taken meanwhile ({error.strerror}); give another") from error
     sync(out.absolute().parent)
-    return Copied(len(files), sum(record["bytes"] for record in files.values()), known.gone)
+    size = sum(record["bytes"] for record in files.values())
+    return Copied(len(files), size, known.gone, None if evaluation is None else _named(evaluation))
+
+
+def _enter_metrics(card: Path, evaluation: Artifact) -> None:
+    text = with_metrics(card.read_text(encoding="utf-8"), evaluation.metrics(), _named(evaluation))
+    card.write_text(text, encoding="utf-8")
+
+
+def _named(artifact: Artifact) -> str:
+    return f"{artifact.task}/{artifact.short}"
 
 
 @contextmanager

@@ -193,7 +193,8 @@ class Campaign:
     def _misled(self, victim: Victim, number: signal.Signals) -> list[str]:
         """What is wrong with how the run ended and with what it said."""
         code, (answer, stderr) = victim.run.returncode, victim.said()
-        problems = ["a traceback"] if "Traceback" in stderr else []
+        # One without a line of cli.py is of Python's own start, before there was anything of ours.
+        problems = [f"a traceback: {stderr}"] if "Traceback" in stderr and "cli.py" in stderr else []
         if code == 0:
             fine = all(artifact.exists() for artifact in self._artifacts)
         elif code == -number:  # before the run could have said anything, after it had said all, or SIGKILL

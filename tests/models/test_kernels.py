@@ -1,12 +1,13 @@
 """Kernels in the form they are used: standardised against their definition, spectral norms against an SVD."""
 
-from __future__ import annotations
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ebm_tf.models.architectures import Conv, Energy, GlobalMean, LayerOptions, ResidualDown
+from ebm_tf.langevin import energy_gradient
+from ebm_tf.models.architectures import Conv, Energy, GlobalMean, LayerOptions, Residual, ResidualDown
 from ebm_tf.models.energy import EnergyModel
 from ebm_tf.models.kernels import (
     Convolution,
@@ -66,13 +67,13 @@ def test_the_kernel_in_use_has_spectral_norm_1(make, shape):
     layer(tf.zeros(shape))
     for _ in range(300):
         layer.update_spectral_vector()
-    assert largest_singular_value(layer.used(layer.kernel).numpy()) == pytest.approx(1, rel=1e-4)
+    assert largest_singular_value(layer.form().numpy()) == pytest.approx(1, rel=1e-4)
 
 
 def test_a_new_network_starts_near_its_spectral_norms():
     model = EnergyModel(BLOCKS, (4, 4, 2), SPECTRAL, seed=4)
     for layer in model.kernel_layers():
-        assert 0.999 < largest_singular_value(layer.used(layer.kernel).numpy()) < 1.2
+        assert 0.999 < largest_singular_value(layer.form().numpy()) < 1.2
 
 
 @pytest.fixture
@@ -125,3 +126,61 @@ def test_spectral_vectors_are_saved_with_the_weights_but_not_trained(model, imag
         other = EnergyModel(BLOCKS, (4, 4, 2), SPECTRAL, seed=5)
         restore(other)
         np.testing.assert_array_equal(other(images), model(images))
+
+
+BOTH = LayerOptions(spectral_norm=True, weight_standardisation=True)
+
+
+def test_within_computed_once_kernels_keep_their_form(images):
+    model = EnergyModel((Conv(4), Residual(), GlobalMean(), Energy()), (4, 4, 2), BOTH, seed=4)
+    before = model(images)
+    with model.kernels_computed_once():
+        np.testing.assert_array_equal(model(images), before)
+        change_kernels(model)
+        biases_moved = model(images)
+        for layer in model.kernel_layers():
+            layer.kernel.assign(tf.zeros_like(layer.kernel))
+        np.testing.assert_array_equal(model(images), biases_moved)
+    assert not np.allclose(model(images), biases_moved)
+
+
+def test_only_the_named_layers_keep_their_form(images):
+    one, other = (EnergyModel(BLOCKS, (4, 4, 2), SPECTRAL, seed=seed) for seed in (4, 5))
+    with one.kernels_computed_once(), other.kernels_computed_once():
+        first = one(images)
+    with one.kernels_computed_once():
+        change_kernels(other)
+        np.testing.assert_array_equal(one(images), first)
+        inside = other(images)
+    np.testing.assert_array_equal(other(images), inside)
+
+
+def test_gradients_through_it_are_those_without(images):
+    model = EnergyModel((Conv(4), Residual(), GlobalMean(), Energy()), (4, 4, 2), BOTH, seed=4)
+    change_kernels(model)
+
+    @tf.function
+    def gradients(once):
+        with tf.GradientTape() as tape, model.kernels_computed_once() if once else nullcontext():
+            total = tf.zeros([])
+            for _ in tf.range(3):  # as a chain does
+                total += tf.reduce_sum(energy_gradient(model, images + total) ** 2)
+        return tape.gradient(total, model.trainable_variables, unconnected_gradients="zero")
+
+    for with_it, without in zip(gradients(True), gradients(False)):
+        np.testing.assert_allclose(with_it, without, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loop_within_it_computes_no_kernel(images):
+    model = EnergyModel((Conv(4), Residual(), GlobalMean(), Energy()), (4, 4, 2), BOTH, seed=4)
+
+    @tf.function
+    def walk(images):
+        with model.kernels_computed_once():
+            for _ in tf.range(3):
+                images = images - energy_gradient(model, images)
+        return images
+
+    graph = walk.get_concrete_function(images).graph.as_graph_def()
+    in_loops = [node.op for function in graph.library.function for node in function.node_def]
+    assert "Conv2D" in in_loops and "Rsqrt" not in in_loops  # Rsqrt: of the standardisation

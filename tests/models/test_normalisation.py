@@ -18,7 +18,7 @@ def x():
 
 @pytest.mark.parametrize("groups", [1, 2, 3, 6])
 def test_each_group_of_each_image_is_brought_to_mean_0_and_variance_1(x, groups):
-    found = normalised(tf.constant(x), groups).numpy()
+    found = normalised(tf.constant(x), 1.0, 0.0, groups).numpy()
     size = 6 // groups
     for image, out in zip(x, found):
         for first in range(0, 6, size):
@@ -33,7 +33,9 @@ def test_gain_and_bias_are_per_channel(x, norm, groups):
     layer(x)
     gain, bias = np.arange(6.0), np.arange(6.0) ** 2
     layer.gain.assign(gain), layer.bias.assign(bias)
-    np.testing.assert_allclose(layer(x), normalised(tf.constant(x), groups) * gain + bias, rtol=1e-12)
+    np.testing.assert_allclose(
+        layer(x), normalised(tf.constant(x), 1.0, 0.0, groups) * gain + bias, rtol=1e-12
+    )
 
 
 def test_there_is_at_most_one_group_per_channel():
@@ -49,7 +51,7 @@ def test_a_label_adds_its_own_gain_and_bias(x, norm):
     options = LayerOptions(norm=norm, groups=3, classes=2)
     layer = Normalisation(options, dtype="float64")
     condition = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], tf.float64)
-    plain = normalised(tf.constant(x), 3).numpy() if norm == "group" else x
+    plain = normalised(tf.constant(x), 1.0, 0.0, 3).numpy() if norm == "group" else x
     np.testing.assert_allclose(layer(x, condition), plain, rtol=1e-12)  # at first, none
     random = np.random.default_rng(1)
     gains, biases = random.standard_normal((2, 6)), random.standard_normal((2, 6))

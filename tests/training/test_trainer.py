@@ -189,35 +189,37 @@ import sys
 import numpy as np
 from ebm_tf import config, devices
 devices.configure(config.Compute(logical_cpus=int(sys.argv[1])))
-from tests.training.test_trainer import make_trainer, run_steps
+from tests.training.test_trainer import SETTINGS, make_trainer, run_steps
 strategy = devices.mirrored_strategy()
 assert strategy.num_replicas_in_sync == int(sys.argv[1])
-settings = eval(sys.argv[3], {"config": config})
-trainer = make_trainer(strategy, **settings)
+trainer = make_trainer(strategy, **SETTINGS[sys.argv[3]])
 _, measured = run_steps(trainer, 3)
 np.savez(sys.argv[2], *trainer.model.get_weights(), *trainer.average.get_weights(),
     buffer=trainer.buffer.images.numpy(), measured=[float(v) for v in measured.values()])
 """
 
 
-WHOLE_METHOD = """{
-    "model": config.Model(conditional=True, norm="group", groups=4, scales=2, spectral_norm=True),
-    "augmentation": config.Augmentation(crop_area=0.5, flip=True),
-    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, anneal=True, gradient_clip=0.5),
-}"""
-LONG_TAIL = """{
-    "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, backprop_steps=3),
-}"""
+SETTINGS = {
+    "plain": {},
+    "whole method": {
+        "model": config.Model(conditional=True, norm="group", groups=4, scales=2, spectral_norm=True),
+        "augmentation": config.Augmentation(crop_area=0.5, flip=True),
+        "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, anneal=True, gradient_clip=0.5),
+    },
+    "long tail": {
+        "langevin": config.Langevin(steps=4, step_size=0.1, noise_scale=0.02, backprop_steps=3),
+    },
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "settings"),
     [
-        (2, "{}"),
-        (2, LONG_TAIL),
-        (4, "{}"),
-        (2, WHOLE_METHOD),
+        (2, "plain"),
+        (2, "long tail"),
+        (4, "plain"),
+        (2, "whole method"),
     ],
 )
 def test_several_devices_do_what_one_does(tmp_path, devices, settings):
@@ -225,6 +227,21 @@ def test_several_devices_do_what_one_does(tmp_path, devices, settings):
     np.testing.assert_array_equal(one.pop("buffer"), several.pop("buffer"))
     for name in one:
         np.testing.assert_allclose(one[name], several[name], rtol=1e-4, atol=1e-5)  # a hundredth of a step
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_several_lanes_do_what_one_does(settings):
+    outcomes = []
+    for lanes in (1, 3):
+        trainer = make_trainer(**SETTINGS[settings], lanes=lanes)
+        _, measured = run_steps(trainer, 3)
+        outcomes.append((trainer, measured))
+    (one, told), (several, told_by_several) = outcomes
+    np.testing.assert_array_equal(one.buffer.images, several.buffer.images)
+    for a, b in zip(one.model.get_weights(), several.model.get_weights()):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    for name in told:
+        np.testing.assert_allclose(told[name], told_by_several[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
 def test_a_batch_that_does_not_divide_is_refused():

@@ -111,6 +111,7 @@ class BaselineStatistics(FeatureTask):
 class TrainEBM(StageTask):
     """Trains the energy-based model."""
 
+    VERSION = 2
     SETTINGS = (
         "seed",
         "model",

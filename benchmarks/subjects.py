@@ -144,9 +144,8 @@ def iteration(trainer: Trainer) -> Callable[[], float]:
 
     def step() -> float:
         nonlocal number
-        samples, measured = trainer.step(real, labels, tf.constant(number), tf.constant(0), rate)
+        _, measured = trainer.step(real, labels, tf.constant(number), tf.constant(0), rate)
         values = tf.stack(list(measured.values())).numpy()
-        samples[0, 0, 0, 0].numpy()
         number += 1
         return float(values[list(measured).index("loss")])
 

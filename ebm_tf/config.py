@@ -291,6 +291,29 @@ class Training(Section):
     checkpoint_every: int = Field(
         250, ge=1, le=1_000_000, description="Steps between checkpoints, to which a diverging run goes back."
     )
+    initial_model: Optional[str] = Field(
+        None,
+        description="Folder whose averaged weights training starts from: an exported model, or a finished artifact "
+        "of TrainEBM; by default weights are drawn.",
+    )
+    initial_sha256: Optional[str] = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="The sha256 that those weights must have; by default what their folder says.",
+    )
+
+    @field_validator("initial_model", mode="before")
+    @classmethod
+    def _one_path_for_one_folder(cls, value: Any) -> Any:
+        return _absolute(value)
+
+    @model_validator(mode="after")
+    def _no_sha256_of_nothing(self) -> Training:
+        if self.initial_sha256 is not None and self.initial_model is None:
+            raise ValueError(
+                "training.initial_sha256 is given without training.initial_model; name the folder, or leave both out"
+            )
+        return self
 
 
 class Health(Section):

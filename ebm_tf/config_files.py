@@ -44,12 +44,24 @@ def load_experiment(config: str | Path = DEFAULT_CONFIG, overrides: Sequence[str
 
     Raises:
         ConfigError: unknown key, wrong type, value out of range, YAML that cannot be read.
-        MissingInput: there is no such file.
+        MissingInput: there is no such file, or no weights in the folder of training.initial_model.
     """
     values = _read_chain(_find(config), seen=())
     for text in overrides:
         _override(values, text)
-    return _validated(Experiment, values, where=str(config))
+    return _with_content_of_initial_model(_validated(Experiment, values, where=str(config)))
+
+
+def _with_content_of_initial_model(experiment: Experiment) -> Experiment:
+    """Weights to start from are told apart by what they are, not by where they lie."""
+    training = experiment.training
+    if training.initial_model is None:
+        return experiment
+    from ebm_tf.initial import pinned
+
+    sha256 = pinned(training.initial_model, training.initial_sha256)
+    known = training.model_copy(update={"initial_sha256": sha256})
+    return experiment.model_copy(update={"training": known})
 
 
 def section(name: str, values: Any) -> Any:

@@ -14,6 +14,7 @@ from ebm_tf.config import Augmentation, Experiment, Extractor, Langevin, Model, 
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
 from ebm_tf.evaluation.extractors.sources import demand_source
+from ebm_tf.initial import demand_same_network, initial_model
 from ebm_tf.models.summary import summarise
 from pipelines.knowledge import as_the_own, images_of, labels_known
 from pipelines.stage_task import Inputs, StageTask
@@ -141,9 +142,12 @@ class TrainEBM(StageTask):
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
-        """A network that can be built for these images."""
+        """A network that can be built for these images, and that any weights to start from are of."""
         if images := images_of(experiment["dataset"]):
-            summarise(Model(**experiment["model"]), images.shape, images.classes)
+            settings, start = Model(**experiment["model"]), experiment["training"]["initial_model"]
+            summarise(settings, images.shape, images.classes)
+            if start is not None:
+                demand_same_network(initial_model(Path(start)), settings, images.shape, images.classes)
 
 
 class TrainSNGAN(StageTask):

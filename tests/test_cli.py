@@ -53,11 +53,11 @@ def test_a_network_is_shown_with_its_sums_and_its_source() -> None:
     shown = json.loads(done.stdout)
     assert (shown["architecture"], shown["source"]) == ("tiny", "this project")
     assert shown["image_shape"] == [8, 8, 1]
-    assert shown["parameters"] == 28_336
+    assert shown["parameters"] == 26_080
     for column in ("parameters", "multiply_adds"):
         assert shown[column] == sum(layer[column] for layer in shown["layers"])
     table = call("model", "--config", "digits", "--set", "model.width=2").stdout
-    assert "3x3 conv 16, swish" in table
+    assert "3x3 conv 32, swish" in table
     assert "tiny (this project) on images of 8x8x1" in table
 
 

@@ -1,8 +1,10 @@
 """The tasks beside the main job, as a user runs them: briefly in the fast tier, at full length in the slow one."""
 
+import hashlib
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -44,6 +46,30 @@ def test_the_models_are_compared_by_one_protocol(root):
     assert judged[0]["protocol"]["extractor"] == judged[1]["protocol"]["extractor"]
     assert judged[0]["frechet_distance"]["real_test"] == judged[1]["frechet_distance"]["real_test"]
     assert judged[0]["frechet_distance"]["fresh"] != judged[1]["frechet_distance"]["fresh"]
+
+
+@pytest.mark.slow
+def test_training_starts_from_the_averaged_weights_of_another_run(root):
+    trained = Path(ran_well("TrainEBM", root, settings=BRIEF)["artifact"])
+    hardly = ["training.steps=1", "optimiser.learning_rate=1e-9", "name=on"]
+    settings = [*BRIEF, f"training.initial_model={trained}", *hardly]
+    tuned = Path(ran_well("TrainEBM", root, settings=settings)["artifact"])
+    record = json.loads((tuned / "params.json").read_text())
+    weights = trained / "average.weights.h5"
+    assert (
+        record["settings"]["training"]["initial_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    )
+    for name in ("last", "average"):
+        for was, now in zip(weights_in(weights), weights_in(tuned / f"{name}.weights.h5")):
+            np.testing.assert_allclose(now, was, atol=1e-7)
+
+
+def weights_in(path):
+    found = []
+    with h5py.File(path) as file:
+        file.visititems(lambda _, item: found.append(item[()]) if isinstance(item, h5py.Dataset) else None)
+    assert found
+    return found
 
 
 @pytest.mark.slow

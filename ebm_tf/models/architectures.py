@@ -111,8 +111,8 @@ class LayerOptions:
 PYTORCH_GAIN = 3**-0.5
 
 ARCHITECTURES: dict[str, Architecture] = {
-    # Wide enough for digits, and small enough that a chain step takes about 1 ms on a core. Most of it is 4x4 pixels of
-    # 16 channels: convolutions of 8 channels, or at 8x8 pixels, cost about twice as much for what they are worth here.
+    # Wide enough for digits, and small enough that a chain step takes about 1 ms on a core. Most of it is 4x4 pixels
+    # of 16 channels: convolutions of 8 channels, or at 8x8 pixels, take about twice as long for what they do.
     "tiny": Architecture(
         (
             Conv(16), Pool(), Residual(), Pool(),

@@ -7,6 +7,7 @@ selection_speed.csv, selection.png and, unless no evaluation came to a finite nu
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -16,6 +17,7 @@ from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.extractors.sources import load_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.sample_judge import Judge
+from ebm_tf.exported import load_weights_into
 from ebm_tf.figures import save_curves, save_marked_curves
 from ebm_tf.models.energy import save_model_card
 from ebm_tf.stages.context import Context
@@ -52,6 +54,7 @@ def run(context: Context) -> None:
         **{name: context.section(name) for name in sections},
         lanes=context.compute.lanes,
     )
+    _start_from(context, trainer)
     judge = _judge(context)
     loop = Loop(
         trainer,
@@ -63,6 +66,16 @@ def run(context: Context) -> None:
     )
     loop.run(context.progress)
     _write(context, trainer, loop, () if judge is None else judge.warnings)
+
+
+def _start_from(context: Context, trainer: Trainer) -> None:
+    """Give both networks the weights of training.initial_model; a checkpoint that is there overwrites them."""
+    settings = context.section("training")
+    if settings.initial_model is None:
+        return
+    for network in (trainer.model, trainer.average):
+        folder = Path(settings.initial_model)
+        load_weights_into(network, folder, trainer.model_settings, settings.initial_sha256)
 
 
 def _judge(context: Context) -> Optional[Judge]:

@@ -42,13 +42,11 @@ def small_images(count, size=16, channels=3):
 
 
 def test_the_parameters_of_tiny_are_those_counted_by_hand(model):
-    stem = 9 * 1 * 8 + 8
-    first = 2 * (9 * 8 * 8 + 8)
-    wider = 9 * 8 * 16 + 16
-    second = 2 * (9 * 16 * 16 + 16)
+    stem = 9 * 1 * 16 + 16
+    residual = 2 * (9 * 16 * 16 + 16)
     last = 9 * 16 * 32 + 32
     head = 2 * 2 * 32 * 128 + 128 + 128
-    assert model.count_params() == stem + first + wider + second + last + head == 28_336
+    assert model.count_params() == stem + residual + last + head == 26_080
 
 
 def test_derivatives_of_tiny(model, images):
@@ -107,7 +105,7 @@ def test_the_seed_decides_the_weights():
 def test_block_i_of_tiny_has_the_seed_1000_seed_plus_10_i():
     """Fixed, so that a seed goes on meaning the same run."""
     kernels = [weight for weight in EnergyModel(TINY, SHAPE, seed=3).get_weights() if weight.ndim > 1]
-    seeds = [3000, 3010, 3011, 3030, 3040, 3041, 3060, 3080, 3090]
+    seeds = [3000, 3020, 3021, 3040, 3060, 3070]
     for kernel, seed in zip(kernels, seeds):
         initial = keras.initializers.VarianceScaling(
             1.4**2, mode="fan_in", distribution="untruncated_normal", seed=seed
@@ -179,14 +177,12 @@ def test_an_unconditional_model_does_not_mind_that_there_are_classes():
 
 
 def test_weight_files_of_tiny_keep_their_layout(model, tmp_path):
-    """Files of earlier releases load, and theirs load these."""
+    """So that files of other releases load, and theirs load these."""
     model.save_weights(tmp_path / "some.weights.h5")
     found = []
     with h5py.File(tmp_path / "some.weights.h5") as file:
         file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-    convolutions = ["conv_swish", "conv_swish_1", "conv_swish_2"] + [
-        f"residual_block{number}/{half}" for number in ("", "_1") for half in ("first", "second")
-    ]
+    convolutions = ["conv_swish", "conv_swish_1", "residual_block/first", "residual_block/second"]
     expected = [f"layers/{name}/convolution/vars/{i}" for name in convolutions for i in (0, 1)]
     expected += ["layers/dense/vars/0", "layers/dense/vars/1", "layers/dense_1/vars/0"]
     assert sorted(found) == sorted(expected)

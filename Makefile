@@ -2,7 +2,7 @@
 #   make fid         train on the embedded digits, sample, and measure the Frechet distance
 #   make test        linters, types and the fast tests
 #   make test-slow   the tests that take minutes
-#   make bench       measure speed and memory, and write benchmarks/RESULTS.md (20 minutes, on an idle machine)
+#   make bench       measure speed and memory, and write benchmarks/RESULTS.md (on an idle machine)
 #   make lock        renew requirements.lock from setup.cfg (needs uv)
 
 VENV := .venv

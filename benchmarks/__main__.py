@@ -1,13 +1,15 @@
 """All benchmarks, one after the other: `python -m benchmarks`, or `make bench`.
 
-Each has a process of its own. Their figures come into results.json, RESULTS.md and RESULTS.png, beside the programs;
-what failed is said there, and the others go on. With --only, some are measured again, and the figures of the others
-stay. The machine should be idle: a table marks rows whose laps differ widely. Nothing is written before the end.
+Each has a process of its own. Its figures come into results.json, RESULTS.md and RESULTS.png, beside the programs, as
+soon as they are there, with their date; until then those of an earlier run stay, so that one that is cut off loses
+nothing. What failed is said there, and the others go on. With --only, some are measured again. The machine should be
+idle: a table marks rows whose laps differ widely.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -49,7 +51,7 @@ def parsed(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a quarter of the time, and rougher figures")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, rougher figures")
     parser.add_argument(
         "--only", nargs="+", choices=[*SECTIONS], help="measure these, keep the others' figures"
     )
@@ -66,14 +68,13 @@ def main() -> int:
     options = parsed()
     channel = programs.claim_stdout()
     names = [name for name in SECTIONS if options.only is None or name in options.only]
-    try:
-        sections = {} if options.only is None else report.read(options.folder)["sections"]
-    except MissingInput:  # nothing to be kept
-        sections = {}
     options.folder.mkdir(parents=True, exist_ok=True)
-    sections.update(_measured(names, options))
-    results = {"sections": {name: sections[name] for name in SECTIONS if name in sections}}
-    report.write(results, options.folder)
+    try:
+        results = _measured(names, options)
+    except MissingInput as error:
+        programs.to_stderr(f"error: {error}")
+        return error.exit_code
+    sections = results["sections"]
     failed = {name: sections[name]["failed"] for name in names if "failed" in sections[name]}
     for name, problem in failed.items():
         programs.to_stderr(f"error: {name} was not measured: {problem}")
@@ -81,24 +82,39 @@ def main() -> int:
     return 3 if failed else 0
 
 
-def _measured(names: list[str], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What each section found, or why it did not."""
+def _measured(names: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Measure sections and write each, with those of an earlier run; returns what is written in the end.
+
+    Raises:
+        MissingInput: the figures of an earlier run are there and cannot be read.
+    """
+    known = report.read(options.folder)["sections"] if (options.folder / report.RESULTS).exists() else {}
     expected = {name: SECTIONS[name].seconds[options.quick] for name in names}
-    begun, found = time.monotonic(), {}
+    begun, results = time.monotonic(), {"sections": known}
     for number, name in enumerate(names):
         left = remaining(expected, number, time.monotonic() - begun)
         programs.to_stderr(f"[{number + 1}/{len(names)}] {name}; about {duration(left)} left")
-        section: dict[str, Any] = {"machine": machine.described(), "quick": options.quick}
-        try:
-            section["found"] = programs.answer(
-                command_of(name, options),
-                say=lambda line: programs.to_stderr(f"    {line}") if _ours(line) else None,
-            )
-        except EBMError as error:
-            section["failed"] = str(error)
-        found[name] = section
+        known[name] = _section(name, options)
+        results = {"sections": {each: known[each] for each in SECTIONS if each in known}}
+        report.write(results, options.folder)
     programs.to_stderr(f"done in {duration(time.monotonic() - begun)}")
-    return found
+    return results
+
+
+def _section(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What a section found, or why it did not; with the machine and the date."""
+    section: dict[str, Any] = {"machine": machine.described(), "quick": options.quick}
+    try:
+        section["found"] = programs.answer(command_of(name, options), _say_ours)
+    except EBMError as error:
+        section["failed"] = str(error)
+    return section
+
+
+def _say_ours(line: str) -> None:
+    """Tell what a program of ours says; lines of libraries begin with a date or name TensorFlow."""
+    if not line[:2].isdigit() and "tensorflow" not in line.lower():
+        programs.to_stderr(f"    {line}")
 
 
 def command_of(name: str, options: argparse.Namespace) -> list[str]:
@@ -117,14 +133,7 @@ def remaining(expected: dict[str, float], done: int, seconds: float) -> float:
     return pace * sum(times[done:])
 
 
-def _ours(line: str) -> bool:
-    """Whether a program of ours said it, rather than a library, which begins with a date or names its file."""
-    return not (line[:2].isdigit() or "tensorflow" in line or "TensorFlow" in line)
-
-
 def _json(results: dict[str, Any], failed: dict[str, str]) -> str:
-    import json
-
     status, code = ("failed", 3) if failed else ("done", 0)
     return json.dumps({"status": status, "exit_code": code, **results})
 

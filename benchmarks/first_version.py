@@ -125,6 +125,7 @@ def _trained(steps: int) -> dict[str, Any]:
         "K": chain_steps,
         "batch": experiment.training.batch_size,
         "threads": experiment.compute.threads,
+        "lanes": getattr(experiment.compute, "lanes", 1),  # there were none at first
         "architecture": experiment.model.architecture,
     }
     return {
@@ -153,7 +154,7 @@ def _trainer(experiment: Any) -> Any:
     from ebm_tf import devices
     from ebm_tf.training.trainer import Trainer
 
-    known = {
+    known: dict[str, Any] = {
         "strategy": devices.mirrored_strategy(),
         "image_shape": SHAPE,
         "levels": LEVELS,
@@ -161,9 +162,11 @@ def _trainer(experiment: Any) -> Any:
         "seed": experiment.seed,
     }
     wanted = list(inspect.signature(Trainer.__init__).parameters)[1:]
-    if "lanes" in wanted:
-        known["lanes"] = experiment.compute.lanes
-    return Trainer(**{name: known[name] if name in known else getattr(experiment, name) for name in wanted})
+    for name in wanted:
+        if name not in known:  # a section, or a setting of how it is computed
+            place = experiment if hasattr(experiment, name) else experiment.compute
+            known[name] = getattr(place, name)
+    return Trainer(**{name: known[name] for name in wanted})
 
 
 def _intervals(trainer: Any, experiment: Any) -> list[float]:

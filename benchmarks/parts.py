@@ -127,16 +127,13 @@ def _digits(folder: Path) -> list[Part]:
     from benchmarks import subjects
     from ebm_tf.config_files import load_experiment
     from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network
-    from ebm_tf.langevin import chain_settings
-    from ebm_tf.sampling import Method, stream_chains, uniform_noise
+    from ebm_tf.sampling import stream_chains, uniform_noise
+    from ebm_tf.sampling_settings import method_of
 
     experiment = load_experiment("digits")
     trainer, sampling = subjects.digits_trainer(experiment), experiment.sampling
-    chain = chain_settings(
-        sampling.steps,
-        sampling.step_size or experiment.langevin.step_size,
-        experiment.langevin.noise_scale,
-    )
+    method = method_of(sampling, experiment.langevin, sampling.steps)
+    method = method._replace(lanes=experiment.compute.lanes)
     network = classifier_network(subjects.DIGITS_SHAPE, subjects.DIGITS_CLASSES)
     classifier = Classifier(network, subjects.DIGITS_CLASSES, test_accuracy=0.0)
     images = subjects.random_images(sampling.count, subjects.DIGITS_SHAPE)
@@ -146,7 +143,7 @@ def _digits(folder: Path) -> list[Part]:
             return uniform_noise(first, count, subjects.DIGITS_SHAPE, 0)
 
         for _ in stream_chains(
-            trainer.average, starts, sampling.count, Method(chain), 0, sampling.batch_size, lambda *_: None
+            trainer.average, starts, sampling.count, method, 0, sampling.batch_size, lambda *_: None
         ):
             pass
 

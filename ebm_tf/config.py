@@ -649,6 +649,13 @@ class Compute(Section):
         description="Parts of a batch of chains that run side by side on a CPU, each in a thread of its own. For "
         "small networks that is faster than more threads in an operation; numbers differ by rounding.",
     )
+    portions: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="Portions of each device's share of a training batch that are computed one after the other: as "
+        "many times less memory for the same gradients, up to rounding.",
+    )
     logical_cpus: int = Field(1, ge=1, le=64, description="CPU replicas to train on where there is no GPU.")
     deterministic: bool = Field(True, description="Only operations that give the same bits each time.")
     extraction_batch: int = Field(

@@ -25,16 +25,19 @@ def configure(settings: Compute) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def demand_divisible(strategy: tf.distribute.Strategy, setting: str, batch_size: int) -> None:
-    """Refuse a batch that cannot be cut into equal shares.
+def demand_divisible(
+    strategy: tf.distribute.Strategy, setting: str, batch_size: int, portions: int = 1
+) -> None:
+    """Refuse a batch that cannot be cut into equal shares, and these into equal portions.
 
     Raises:
         ConfigError: it cannot; `setting` is what it is called there.
     """
-    if batch_size % strategy.num_replicas_in_sync:
+    devices = strategy.num_replicas_in_sync
+    if batch_size % (devices * portions):
+        over = f"{devices} devices" + (f" in {portions} portions each" if portions > 1 else "")
         raise ConfigError(
-            f"{setting} is {batch_size}, which does not divide over {strategy.num_replicas_in_sync} devices; give a "
-            "multiple of their number"
+            f"{setting} is {batch_size}, which does not divide over {over}; give a multiple of {devices * portions}"
         )
 
 

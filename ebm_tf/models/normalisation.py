@@ -2,7 +2,7 @@
 
 Written out here because chains and the KL term need second derivatives: keras.layers.GroupNormalization takes its
 variance from tf.nn.moments, which holds the mean fixed in its gradient, so that its own gradient is wrong. The first
-derivative is written out as well: it takes half as many passes over memory as the one that TensorFlow would derive.
+derivative is written out as well: it takes fewer passes over memory than the one that TensorFlow would derive.
 """
 
 from __future__ import annotations

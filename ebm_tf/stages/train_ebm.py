@@ -53,6 +53,7 @@ def run(context: Context) -> None:
         context.section("seed"),
         **{name: context.section(name) for name in sections},
         lanes=context.compute.lanes,
+        portions=context.compute.portions,
     )
     _start_from(context, trainer)
     judge = _judge(context)

@@ -79,6 +79,7 @@ class Trainer:
         seed: with the step number, the source of all random numbers.
         lanes: parts of each replica's share that are computed side by side. Like the number of replicas, it changes
             results by no more than rounding.
+        portions: of each replica's share that are computed one after the other, to need less memory; likewise.
     """
 
     def __init__(
@@ -96,10 +97,11 @@ class Trainer:
         optimiser: Optimiser,
         training: Training,
         lanes: int = 1,
+        portions: int = 1,
     ) -> None:
-        demand_divisible(strategy, "training.batch_size", training.batch_size)
+        demand_divisible(strategy, "training.batch_size", training.batch_size, portions)
         self.strategy, self.image_shape, self.levels, self.seed = strategy, image_shape, levels, seed
-        self.lanes = lanes
+        self.lanes, self.portions = lanes, portions
         self.model_settings, self.classes = model, classes if model.conditional else 0
         self.langevin_settings, self.loss_settings = langevin, loss
         self.optimiser_settings, self.training_settings = optimiser, training
@@ -205,12 +207,7 @@ class Trainer:
         first, count = own_rows(self.training_settings.batch_size)
         self.model.update_spectral_vectors()
         weights = self.model.trainable_variables
-        result = added(
-            [
-                self._part(share, first + ahead, size, weights, chain_seed)
-                for ahead, size in parts(count, self.lanes)
-            ]
-        )
+        result = self._in_portions(share, first, count, weights, chain_seed)
         contrastive, kl = (context.all_reduce("SUM", half) for half in (result.contrastive, result.kl))
         gradients = [a + b for a, b in zip(contrastive, kl)]
         norm = tf.linalg.global_norm(gradients)
@@ -223,6 +220,34 @@ class Trainer:
         }
         replicas = float(context.num_replicas_in_sync)  # every replica has the norms of the whole
         return result.samples, {**result.measurements, **{k: v / replicas for k, v in norms.items()}}
+
+    def _in_portions(
+        self, share: Share, first: Any, count: int, weights: list[tf.Variable], chain_seed: tf.Tensor
+    ) -> Result:
+        """The gradients of the rows first .. first + count - 1 of the global batch, portion after portion."""
+        size = count // self.portions
+
+        def portion(number: Any) -> Result:
+            begin = first + number * size
+            lanes = parts(size, self.lanes)
+            return added([self._part(share, begin + ahead, of, weights, chain_seed) for ahead, of in lanes])
+
+        total = portion(0)
+        if self.portions == 1:
+            return total
+        images = tf.TensorArray(total.samples.dtype, self.portions).write(0, total.samples)
+
+        def add_next(number: tf.Tensor, images: tf.TensorArray, sums: Any) -> tuple[Any, ...]:
+            samples, *more = portion(number)
+            return number + 1, images.write(number, samples), tf.nest.map_structure(tf.add, sums, more)
+
+        _, images, sums = tf.while_loop(
+            lambda number, *_: number < self.portions,
+            add_next,
+            (tf.constant(1), images, list(total[1:])),
+            parallel_iterations=1,
+        )
+        return Result(tf.ensure_shape(images.concat(), [count, *self.image_shape]), *sums)
 
     def _part(
         self, share: Share, first: Any, count: int, weights: list[tf.Variable], chain_seed: tf.Tensor

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up import results
 
 from benchmarks import __main__ as whole
 from benchmarks import memory, parts, programs, report, scaling, training, yardstick
@@ -28,6 +29,7 @@ PROGRAMS = [
     "training",
     "yardstick",
     "report",
+    "expect",
 ]
 
 
@@ -116,6 +118,66 @@ def test_what_is_left_follows_the_pace_so_far() -> None:
     assert whole.remaining(expected, 0, 0.0) == 60.0
     assert whole.remaining(expected, 2, 60.0) == 60.0
     assert whole.remaining(expected, 3, 99.0) == 0.0
+
+
+@pytest.fixture
+def two_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole run of two short programs: one that measures no parts, and one that fails."""
+    sections = {
+        "parts": whole.Section("parts", ("--only",), ("--only",), (1, 1)),
+        "limit": whole.Section("limit", ("--precision", "none"), (), (1, 1)),
+    }
+    monkeypatch.setattr(whole, "SECTIONS", sections)
+    monkeypatch.setattr(programs, "claim_stdout", lambda: sys.stdout)
+
+
+def test_a_whole_run_writes_what_it_found_and_what_failed(
+    two_sections: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--folder", str(tmp_path), "--json"])
+    assert whole.main() == 3
+    said = capsys.readouterr()
+    printed = json.loads(said.out)
+    assert (printed["status"], printed["exit_code"]) == ("failed", 3)
+    written = report.read(tmp_path)["sections"]
+    assert printed["sections"] == written
+    assert written["parts"]["found"] == {"rows": []}
+    assert "invalid choice: 'none'" in written["limit"]["failed"]
+    assert "[2/2] limit; about" in said.err
+    assert "error: limit was not measured: python -m benchmarks.limit" in said.err
+
+
+def test_what_is_not_measured_again_stays(
+    two_sections: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = {"sections": {"limit": results()["sections"]["limit"]}}
+    report.write(earlier, tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--folder", str(tmp_path), "--only", "parts"])
+    assert whole.main() == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "RESULTS.md")
+    written = report.read(tmp_path)["sections"]
+    assert written["limit"] == json.loads(json.dumps(earlier["sections"]["limit"]))
+    assert written["parts"]["found"] == {"rows": []}
+
+
+def test_figures_that_cannot_be_read_are_not_written_over(
+    two_sections: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text("{")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--folder", str(tmp_path)])
+    assert whole.main() == 4
+    assert "error: cannot read" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_text() == "{"
+
+
+@pytest.mark.slow
+def test_replicas_are_measured_side_by_side() -> None:
+    small = ["--filters", 8, "--batch", 4, "--steps", 2, "--rounds", 1]
+    done = _ran("-m", "benchmarks.scaling", "--only", "replicas", *small, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["axes"]["replicas"]["rows"]
+    assert [row["value"] for row in rows] == [1, 2]
+    assert all(row["ms"] > 0 and row["peak_mib"] > 0 for row in rows)
 
 
 def test_laps_come_in_turns_and_the_first_are_not_counted() -> None:

@@ -230,18 +230,28 @@ def test_several_devices_do_what_one_does(tmp_path, devices, settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_several_lanes_do_what_one_does(settings):
+@pytest.mark.parametrize("cut", [{"lanes": 3}, {"portions": 4}, {"lanes": 2, "portions": 2}], ids=str)
+def test_a_batch_may_be_cut_in_lanes_and_in_portions(settings, cut):
     outcomes = []
-    for lanes in (1, 3):
-        trainer = make_trainer(**SETTINGS[settings], lanes=lanes)
-        _, measured = run_steps(trainer, 3)
-        outcomes.append((trainer, measured))
-    (one, told), (several, told_by_several) = outcomes
+    for options in ({}, cut):
+        trainer = make_trainer(**SETTINGS[settings], **options)
+        samples, measured = run_steps(trainer, 3)
+        outcomes.append((trainer, samples, measured))
+    (one, samples, told), (several, samples_of_several, told_by_several) = outcomes
+    np.testing.assert_allclose(samples, samples_of_several, atol=1e-5)
     np.testing.assert_array_equal(one.buffer.images, several.buffer.images)
     for a, b in zip(one.model.get_weights(), several.model.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     for name in told:
         np.testing.assert_allclose(told[name], told_by_several[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_portions_that_are_not_equal_are_refused():
+    with pytest.raises(
+        ConfigError,
+        match="batch_size is 8, which does not divide over 1 devices in 3 portions each; give a multiple of 3",
+    ):
+        make_trainer(portions=3)
 
 
 def test_a_batch_that_does_not_divide_is_refused():

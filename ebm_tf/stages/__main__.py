@@ -56,13 +56,21 @@ def main() -> int:
     channel = _claim_stdout()
     _end_with_parent(options.parent or os.getppid())
     try:
+        return _told(options, channel)
+    except BrokenPipeError:  # nobody listens: the parent is gone, and with it who would publish
+        return 1
+
+
+def _told(options: argparse.Namespace, channel: TextIO) -> int:
+    """Run the stage, and tell the parent of an error; returns the exit code."""
+    try:
         context = Context.read(options.spec, options.out, channel)
         _run(options.stage, context)
     except Exception as error:
         shown = _as_one_line(error)
+        print(_event(shown), file=channel, flush=True)
         if type(shown) is EBMError and shown is not error:  # nothing that a user could mend
             traceback.print_exc()
-        print(_event(shown), file=channel, flush=True)
         return shown.exit_code
     return 0
 

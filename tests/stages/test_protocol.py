@@ -125,6 +125,20 @@ def test_whatever_is_printed_stays_off_stdout(run):
         assert words in done.stderr.splitlines()
 
 
+def test_a_stage_that_nobody_listens_to_ends_without_a_word(tmp_path):
+    """Its parent is gone. What the stage said last would stand where a run looks for the reason of a failure."""
+    settings = {"dataset": Dataset().model_dump()}
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        stage_command(tmp_path, "PrepareDataset", settings, {}), stdout=writer, stderr=subprocess.PIPE, text=True,
+        env=environment(), timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    os.close(writer)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
 def test_a_section_that_the_task_does_not_declare_is_refused(run):
     done = run("PrepareDataset", {"seed": 0})
     assert done.returncode == 3

@@ -182,7 +182,7 @@ def _update(trainer: Any) -> Callable[[], object]:
     @tf.function
     def update(given: list[tf.Tensor], negatives: Chains) -> tf.Tensor:
         trainer.strategy.run(apply, args=(given,))
-        trainer._update_average()  # a part of the step that has no name of its own outside
+        trainer.update_average()
         trainer.buffer.add(negatives, tf.constant([0, 1]))
         return trainer.buffer.added
 

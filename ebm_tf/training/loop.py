@@ -120,15 +120,13 @@ class Loop:
 
     def _step(self, real: tf.Tensor, labels: tf.Tensor, rate: float) -> tuple[tf.Tensor, dict[str, float]]:
         at = self.position
-        samples, measured = self.trainer.step(
+        return self.trainer.step(
             real,
             labels,
             tf.constant(at.step, tf.int32),
             tf.constant(len(at.rollbacks), tf.int32),
             tf.constant(rate, tf.float32),
         )
-        values = tf.stack(list(measured.values())).numpy()  # one transfer for all
-        return samples, dict(zip(measured, values.tolist()))
 
     def _evaluate(self, selection: Selection, report: Report) -> None:
         step, begun = self.position.step, time.perf_counter()

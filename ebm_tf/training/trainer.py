@@ -102,6 +102,7 @@ class Trainer:
         demand_divisible(strategy, "training.batch_size", training.batch_size, portions)
         self.strategy, self.image_shape, self.levels, self.seed = strategy, image_shape, levels, seed
         self.lanes, self.portions = lanes, portions
+        self.measured: tuple[str, ...] = ()
         self.model_settings, self.classes = model, classes if model.conditional else 0
         self.langevin_settings, self.loss_settings = langevin, loss
         self.optimiser_settings, self.training_settings = optimiser, training
@@ -129,7 +130,6 @@ class Trainer:
         waiting = {} if self.waiting is None else {"waiting": self.waiting}
         self.checkpoint = tf.train.Checkpoint(**state, replay=self.buffer, **waiting)
 
-    @tf.function
     def step(
         self,
         real: tf.Tensor,
@@ -137,7 +137,7 @@ class Trainer:
         number: tf.Tensor,
         attempt: tf.Tensor,
         learning_rate: tf.Tensor,
-    ) -> tuple[tf.Tensor, Measurements]:
+    ) -> tuple[tf.Tensor, dict[str, float]]:
         """One step on the global batch.
 
         Args:
@@ -148,6 +148,23 @@ class Trainer:
 
         Returns:
             The samples x- [batch, H, W, C] in [0, 1], and the measurements, means over the global batch.
+        """
+        samples, values = self.compiled_step(real, labels, number, attempt, learning_rate)
+        return samples, dict(zip(self.measured, values.numpy().tolist()))
+
+    @tf.function
+    def compiled_step(
+        self,
+        real: tf.Tensor,
+        labels: tf.Tensor,
+        number: tf.Tensor,
+        attempt: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same with the measurements as one vector, whose names are then in `measured`.
+
+        One transfer brings them all to the host; and with Python 3.11 or newer TensorFlow 2.15 does not give back
+        some memory of each tensor that a graph returns (its issue 62551).
         """
         seeds = _seeds(self.seed, number, attempt)
         start, others, fill = self._drawn(seeds, number, attempt, labels)
@@ -162,7 +179,7 @@ class Trainer:
         self.optimiser.learning_rate.assign(learning_rate)
         samples, measured = self.strategy.run(self._replica_step, args=(share, seeds.chain))
         samples = tf.concat(self.strategy.experimental_local_results(samples), axis=0)
-        self._update_average()
+        self.update_average()
         ages = start.ages + self.chain.steps
         self.buffer.add(Chains(samples, start.labels, ages), seeds.add)
 
@@ -173,7 +190,8 @@ class Trainer:
         measurements["buffer_fill"] = tf.cast(self.buffer.fill, tf.float32) / self.buffer.settings.capacity
         measurements["buffer_age"] = self.buffer.mean_age
         measurements["learning_rate"] = learning_rate
-        return samples, measurements
+        self.measured = tuple(measurements)
+        return samples, tf.stack(list(measurements.values()))
 
     def _drawn(self, now: Seeds, number: tf.Tensor, attempt: tf.Tensor, labels: tf.Tensor) -> Drawn:
         """What the step draws from the buffer.
@@ -274,7 +292,8 @@ class Trainer:
             self.model.kernels_computed_once,
         )
 
-    def _update_average(self) -> None:
+    def update_average(self) -> None:
+        """Move the averaged weights towards those of the model."""
         keep = self.training_settings.ema_decay
         for average, weight in zip(self.average.trainable_variables, self.model.trainable_variables):
             self.strategy.extended.update(

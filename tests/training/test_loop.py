@@ -39,7 +39,7 @@ class Diverging(Idle):
         if bad and int(number) == 10:
             self.at_trouble()
         measured = {**FINE, "energy_real": 40.0 if bad else 0.0}
-        return tf.zeros_like(real, tf.float32), {name: tf.constant(value) for name, value in measured.items()}
+        return tf.zeros_like(real, tf.float32), measured
 
 
 class Wandering(Idle):
@@ -50,7 +50,7 @@ class Wandering(Idle):
             tf.sin(7 * self.value + tf.cast(number, tf.float32)) + tf.reduce_mean(tf.cast(real, tf.float32))
         )
         samples = tf.fill(real.shape, tf.abs(self.value))
-        return samples, {name: tf.constant(value) for name, value in FINE.items()} | {"value": self.value}
+        return samples, {**FINE, "value": float(self.value)}
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1)).astype(np.uint8)

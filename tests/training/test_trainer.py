@@ -41,7 +41,7 @@ def run_steps(trainer, count, first=0, shift=0):
 def test_one_trace_whatever_the_step_and_the_rate():
     trainer = make_trainer()
     run_steps(trainer, 6)
-    assert trainer.step.experimental_get_tracing_count() == 1
+    assert trainer.compiled_step.experimental_get_tracing_count() == 1
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():
@@ -147,7 +147,7 @@ def test_augmentation_takes_part():
     plain, augmented = make_trainer(), make_trainer(**AUGMENTED)
     run_steps(plain, 5), run_steps(augmented, 5)
     assert not np.array_equal(plain.buffer.images.numpy(), augmented.buffer.images.numpy())
-    assert augmented.step.experimental_get_tracing_count() == 1
+    assert augmented.compiled_step.experimental_get_tracing_count() == 1
 
 
 def test_spectral_vectors_move_once_a_step_and_the_average_has_its_own():

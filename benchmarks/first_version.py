@@ -16,7 +16,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -93,18 +92,17 @@ def _unpacked(revision: str, folder: Path) -> Path:
     from benchmarks.programs import REPOSITORY
     from ebm_tf.errors import EBMError
 
-    archive, tree = folder / "tree.tar", folder / "tree"
-    command = ["git", "-C", str(REPOSITORY), "archive", "--output", str(archive), revision]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise EBMError(f"git, which has the revision {revision}, could not be run: {error}") from error
-    if done.returncode:
-        raise EBMError(
-            f"git cannot unpack the revision {revision} ({done.stderr.strip()}); give one that `git log` lists"
-        )
-    with tarfile.open(archive) as packed:
-        packed.extractall(tree)
+    tree = folder / "tree"
+    clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(REPOSITORY), str(tree)]
+    for command in (clone, ["git", "-C", str(tree), "checkout", "--quiet", "--detach", revision]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise EBMError(f"git, which has the revision {revision}, could not be run: {error}") from error
+        if done.returncode:
+            raise EBMError(
+                f"git cannot unpack the revision {revision} ({done.stderr.strip()}); give one that `git log` lists"
+            )
     return tree
 
 

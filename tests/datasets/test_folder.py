@@ -131,7 +131,9 @@ def test_more_files_change_no_files_side():
 
 
 @pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
-@pytest.mark.parametrize("bad", [set(), {"a", "b"}, {"c", "d"}, {"a", "e"}], ids=lambda bad: "".join(sorted(bad)) or "none")
+@pytest.mark.parametrize(
+    "bad", [set(), {"a", "b"}, {"c", "d"}, {"a", "e"}], ids=lambda bad: "".join(sorted(bad)) or "none"
+)
 def test_each_side_gets_a_usable_file_if_there_are_two(share, bad):
     train, test = held_out(list("abcde"), share, lambda name: name not in bad)
     assert sorted(train + test) == list("abcde")

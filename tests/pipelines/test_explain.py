@@ -126,7 +126,7 @@ def test_inputs_that_came_and_went_are_named(tmp_path: Path) -> None:
     build_all(step(tmp_path, "TrainEBM"))
     unjudged = step(tmp_path, "TrainEBM", "selection.every=0")
     assert words(explain(unjudged)) == [
-        "selection.every was 500, is 0",
+        "selection.every was 1000, is 0",
         "input Extractor is read no more",
         "input ReferenceStatistics is read no more",
     ]
@@ -342,7 +342,7 @@ def test_another_version_of_one_stage_reruns_it_and_what_hangs_on_it(
     assert [cause["words"] for cause in found["causes"]] == ["input TrainEBM changes"]
     (cause,) = found["causes"][0]["below"]["causes"]
     assert (cause["kind"], cause["words"], cause["was"], cause["now"]) == (
-        "version", "code version was 1, is 2", 1, 2,
+        "version", "code version was 2, is 3", 2, 3,
     )  # fmt: skip
     lab.run("run", "--task", "GenerateSamples")
     assert lab.calls() == ["TrainEBM", "GenerateSamples"]

@@ -52,7 +52,7 @@ def test_a_changed_setting_is_named_with_both_values(tmp_path: Path) -> None:
     assert after == {
         "PrepareDataset": REUSED,
         "TrainFeatureExtractor": REUSED,
-        "TrainEBM": ("run", "setting langevin.steps was 20, is 7; training.steps was 3000, is 9"),
+        "TrainEBM": ("run", "setting langevin.steps was 20, is 7; training.steps was 8000, is 9"),
         "ReferenceStatistics": REUSED,
         "BaselineStatistics": REUSED,
         "GenerateSamples": ("run", "setting langevin.steps was 20, is 7"),
@@ -258,11 +258,11 @@ def test_time_is_estimated_in_proportion_to_the_work(tmp_path: Path) -> None:
     plain = ("selection.every=0",)
     build_all(step(tmp_path, "GenerateSamples", *plain), seconds=100.0)
     for settings, factor in (
-        (("training.steps=6000",), 2),
+        (("training.steps=16000",), 2),
         (("langevin.steps=5",), 1 / 4),
-        (("training.batch_size=32", "training.steps=1500"), 1 / 4),
+        (("training.batch_size=32", "training.steps=4000"), 1 / 4),
         (("loss.kl=0.5",), 1),
-        (("selection.every=3000", "selection.count=3840", "selection.steps=1000"), 2),
+        (("selection.every=8000", "selection.count=10240", "selection.steps=1000"), 2),
     ):
         assert seconds_of(step(tmp_path, "TrainEBM", *plain, *settings)) == 100.0 * factor, settings
     chains = plain[0], "sampling.steps=80", "sampling.buffer_steps=20"

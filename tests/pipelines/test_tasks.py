@@ -71,7 +71,7 @@ def changed_tasks(section: str, **values: object) -> set[str]:
         ),
         ("selection", {"every": 7}, OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations", "ComposeModels"}),
         ("sampling", {"count": 7}, DRAWN),
-        ("sampling", {"steps": 7}, DRAWN | {"ComposeModels"}),
+        ("sampling", {"steps": 7}, DRAWN | {"ComposeModels", "ExportModel"}),
         ("sampling", {"source": "sngan"}, DRAWN - {"CompareModels"}),
         ("sampling", {"film_frames": 7}, SAMPLED),
         ("sampling", {"shard_size": 250}, SAMPLED),

@@ -142,7 +142,7 @@ def _loader() -> Callable[..., Any]:
     try:
         from ebm_tf.config_files import load_experiment
     except ImportError:  # it was in config.py at first
-        from ebm_tf.config import load_experiment  # type: ignore[attr-defined, no-redef]
+        from ebm_tf.config import load_experiment
     loader: Callable[..., Any] = load_experiment
     return loader
 

@@ -18,6 +18,7 @@ from typing import Any, Optional, TextIO
 
 from benchmarks.tables import NOTE_OF_MARK, Table
 from ebm_tf.errors import EBMError
+from ebm_tf.stages.context import claim_stdout
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Say = Callable[[str], None]
@@ -70,13 +71,6 @@ def show(tables: Sequence[Table], channel: TextIO) -> None:
         console.print(f"{each.title}\n{each.comparison}", style="bold")
         console.print(table(each.headings, each.rows))
         console.print(NOTE_OF_MARK if each.marked else "")
-
-
-def claim_stdout() -> TextIO:
-    """Standard output for the answer alone: from here on, what libraries print goes to standard error."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return channel
 
 
 def ours(module: str, *arguments: object) -> list[str]:

@@ -33,9 +33,9 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from PIL import Image, ImageEnhance
 from torch import Tensor, nn
+from torch.nn import functional
 
 BUFFER_SIZE = 10_000
 RESTART = 0.001
@@ -58,7 +58,7 @@ class StandardisedConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
         spread = kernel.flatten(1).std(dim=1)[:, None, None, None] + 1e-5
-        return F.conv2d(x, kernel / spread, self.bias, padding=1)
+        return functional.conv2d(x, kernel / spread, self.bias, padding=1)
 
 
 class ResidualBlock(nn.Module):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Optional, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Optional, get_args, get_origin
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -18,6 +19,16 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+
+
+def _absolute(path: Any) -> Any:
+    """A path as it is from everywhere, so that a result is not taken for that of another file of the same name."""
+    if isinstance(path, (str, int, float)) and not isinstance(path, bool) and path != "":
+        return str(Path(str(path)).expanduser().absolute())
+    return path
+
+
+AbsolutePath = Annotated[Optional[str], BeforeValidator(_absolute)]
 
 
 class Section(BaseModel):
@@ -62,7 +73,7 @@ class Dataset(Section):
         "8x8 scans, no download; digits_stroke: the same, labelled by amount of ink; idx: a folder of MNIST-like "
         "IDX files; folder: your own images.",
     )
-    path: Optional[str] = Field(
+    path: AbsolutePath = Field(
         None, description="Folder of the files of idx and folder; the other sets take none."
     )
     size: Optional[int] = Field(
@@ -88,11 +99,6 @@ class Dataset(Section):
     limit: Optional[int] = Field(
         None, ge=2, description="Images used of each split, its first ones; by default all."
     )
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _one_path_for_one_folder(cls, value: Any) -> Any:
-        return _absolute(value)
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> Dataset:
@@ -291,7 +297,7 @@ class Training(Section):
     checkpoint_every: int = Field(
         250, ge=1, le=1_000_000, description="Steps between checkpoints, to which a diverging run goes back."
     )
-    initial_model: Optional[str] = Field(
+    initial_model: AbsolutePath = Field(
         None,
         description="Folder whose averaged weights training starts from: an exported model, or a finished artifact "
         "of TrainEBM; by default weights are drawn.",
@@ -301,11 +307,6 @@ class Training(Section):
         pattern=r"^[0-9a-f]{64}$",
         description="The sha256 that those weights must have; by default what their folder says.",
     )
-
-    @field_validator("initial_model", mode="before")
-    @classmethod
-    def _one_path_for_one_folder(cls, value: Any) -> Any:
-        return _absolute(value)
 
     @model_validator(mode="after")
     def _no_sha256_of_nothing(self) -> Training:
@@ -563,7 +564,7 @@ class Extractor(Section):
             "random-conv: convolutions that nobody trained. saved-model: your own.",
         )
     )
-    path: Optional[str] = Field(
+    path: AbsolutePath = Field(
         None,
         description="Of inception the graph (.pb, or the .tgz that it comes in; else the variable EBM_INCEPTION), of "
         "keras-inception its weights (.h5), of saved-model the folder. What was imported stays: when the file "
@@ -591,11 +592,6 @@ class Extractor(Section):
         le=1,
         description="Of classifier: share of test images to get right; below it the features are not trusted.",
     )
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _one_path_for_one_file(cls, value: Any) -> Any:
-        return _absolute(value)
 
     @model_validator(mode="after")
     def _path_is_of_use(self) -> Extractor:
@@ -786,13 +782,6 @@ def range_of(field: FieldInfo) -> str:
         if hasattr(constraint, key)
     ]
     return ", ".join([_named(annotation), *bounds])
-
-
-def _absolute(path: Any) -> Any:
-    """A path as it is from everywhere, so that a result is not taken for that of another file of the same name."""
-    if isinstance(path, (str, int, float)) and not isinstance(path, bool) and path != "":
-        return str(Path(str(path)).expanduser().absolute())
-    return path
 
 
 def _without_none(annotation: Any) -> Any:

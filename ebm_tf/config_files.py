@@ -53,7 +53,7 @@ def load_experiment(config: str | Path = DEFAULT_CONFIG, overrides: Sequence[str
 
 
 def _with_content_of_initial_model(experiment: Experiment) -> Experiment:
-    """Weights to start from are told apart by what they are, not by where they lie."""
+    """Weights to start from are told apart by what they are, and not by where they lie alone."""
     training = experiment.training
     if training.initial_model is None:
         return experiment

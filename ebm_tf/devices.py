@@ -17,8 +17,8 @@ def configure(settings: Compute) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
     if settings.logical_cpus > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
-        parts = [tf.config.LogicalDeviceConfiguration()] * settings.logical_cpus
-        tf.config.set_logical_device_configuration(cpu, parts)
+        each = [tf.config.LogicalDeviceConfiguration()] * settings.logical_cpus
+        tf.config.set_logical_device_configuration(cpu, each)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     if settings.deterministic:

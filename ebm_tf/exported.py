@@ -23,6 +23,7 @@ from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.exported_demands import Given, Labels, images_fit, labels_to_draw, labels_to_score, number_within
 from ebm_tf.initial import WEIGHTS, demand_same_network, initial_model
 from ebm_tf.models.energy import EnergyModel
+from ebm_tf.sampling import broken_images
 from ebm_tf.signature import SAVED_MODEL, Signature, read_signature
 
 Pixels = npt.NDArray[np.float32]
@@ -107,8 +108,7 @@ class Exported:
                     tf.constant(first), what, tf.constant(steps), tf.constant(seed)
                 )
             images = drawn["images"].numpy()
-            broken = int((~np.isfinite(images).reshape(size, -1).all(axis=1)).sum())
-            if broken:
+            if broken := broken_images(images):
                 raise EBMError(
                     f"{broken} of {size} samples have pixels that are not numbers: their chains diverged at the step "
                     f"size of this model, {self.signature.chain.step_size:g}; get an export with a smaller one"

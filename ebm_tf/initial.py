@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from pydantic import ValidationError
-
 from ebm_tf.config import Model
 from ebm_tf.demands import Shape, sized
 from ebm_tf.errors import ConfigError, MissingInput
 from ebm_tf.files import sha256_of
+from ebm_tf.models.card import MODEL_CARD, Card, UnreadableCard, differences, read_card
 from ebm_tf.signature import is_export, read_signature
 
-NETWORK, WEIGHTS = "model.json", "average.weights.h5"
+WEIGHTS = "average.weights.h5"
 RECORD, TASK = "params.json", "TrainEBM"
 FREE = ("init_gain", "precision")
 """Settings of the network that weights do not depend on."""
@@ -67,14 +66,14 @@ def initial_model(folder: Path) -> Initial:
     if not folder.is_dir():
         raise MissingInput(f"there is no folder {folder} to start training from; {ALLOWED}")
     files = _recorded(folder)
-    for name in (NETWORK, WEIGHTS):
+    for name in (MODEL_CARD, WEIGHTS):
         if name not in files or not (folder / name).is_file():
             raise MissingInput(f"{folder} has no {name}; get it anew, or make it again with this program")
-    return Initial(folder, files[WEIGHTS], *read_network(folder / NETWORK))
+    return Initial(folder, files[WEIGHTS], *_network(folder / MODEL_CARD))
 
 
 def pinned(folder: str, sha256: Optional[str]) -> str:
-    """The sha256 of the weights that training starts from, so that a result depends on them and not on their place.
+    """The sha256 of the weights that training starts from: a result depends on them, not on their place alone.
 
     Args:
         sha256: that of the config, if it names one; the folder need not be there then.
@@ -95,8 +94,7 @@ def demand_same_network(found: Initial, settings: Model, image_shape: Shape, cla
     Raises:
         ConfigError: they differ; the text names each difference.
     """
-    was, now = (each.model_dump(mode="json", exclude=set(FREE)) for each in (found.settings, settings))
-    differ = [f"model.{name} was {was[name]}, is {now[name]}" for name in was if was[name] != now[name]]
+    differ = differences(found.settings, settings, FREE)
     if tuple(image_shape) != found.image_shape:
         differ.append(f"images were {sized(found.image_shape)}, are {sized(image_shape)}")
     if settings.conditional and classes != found.classes:
@@ -108,18 +106,11 @@ def demand_same_network(found: Initial, settings: Model, image_shape: Shape, cla
         )
 
 
-def read_network(path: Path) -> tuple[Model, tuple[int, int, int], int]:
-    """Settings, image shape and classes of model.json, as `models.energy.save_model_card` writes it.
-
-    Raises:
-        MissingInput: it is not there, or something else.
-    """
+def _network(path: Path) -> Card:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        height, width, channels = (int(size) for size in card["image_shape"])
-        return Model(**card["model"]), (height, width, channels), int(card["classes"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return read_card(path)
+    except UnreadableCard as error:
+        reason = str(error).splitlines()[0]
         raise MissingInput(f"cannot read {path}: {reason}; get the folder anew, or make it again") from error
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from ebm_tf.config import Model
 from ebm_tf.models.attention import SelfAttention
 from ebm_tf.models.energy import EnergyModel, build_energy_model
-from ebm_tf.models.kernels import Convolution, Dense, UsedKernel
+from ebm_tf.models.kernels import Convolution, Dense
 from ebm_tf.models.layers import ConvSwish, GlobalMean, Halving, ResidualBlock, ResidualDownBlock
 from ebm_tf.models.normalisation import EPSILON, Normalisation
 
@@ -204,5 +204,5 @@ class _Builder:
 
 
 def _used(layer: Convolution | Dense) -> list[Any]:
-    """The kernel as inputs meet it, but neither laid out for narrow images nor rounded; and the bias."""
-    return [UsedKernel.form(layer), *([layer.bias] if layer.use_bias else [])]
+    """The kernel that the layer stands for, not rounded, and the bias."""
+    return [layer.form(), *([layer.bias] if layer.use_bias else [])]

@@ -268,14 +268,18 @@ class Runner:
         return tf.constant(chosen, tf.int32)
 
 
+def broken_images(images: np.ndarray) -> int:
+    """How many of the images have pixels that are not numbers."""
+    return int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
+
+
 def finite(images: np.ndarray, what: str) -> np.ndarray:
     """The images, if all their pixels are numbers.
 
     Raises:
         EBMError: some are not.
     """
-    broken = int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
-    if broken:
+    if broken := broken_images(images):
         raise EBMError(
             f"{broken} of {len(images)} {what} have pixels that are not numbers: their chains diverged; lower "
             "sampling.step_size, set langevin.gradient_clip, or train the model again"

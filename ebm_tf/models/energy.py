@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
-from ebm_tf import config_files
 from ebm_tf.config import Model
 from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.models import architectures
 from ebm_tf.models.architectures import Blocks, LayerOptions
 from ebm_tf.models.attention import SelfAttention
+from ebm_tf.models.card import MODEL_CARD, Card, UnreadableCard, differences, read_card, write_card
 from ebm_tf.models.kernels import WARM_UP, Convolution, Dense, computed_once
 from ebm_tf.models.layers import (
     ConvSwish,
@@ -26,8 +24,6 @@ from ebm_tf.models.layers import (
     average_half,
     swish,
 )
-
-MODEL_CARD = "model.json"
 
 
 class EnergyModel(keras.Model):
@@ -189,7 +185,7 @@ def load_energy_model(
         raise MissingInput(f"there are no weights {weights_file}; train the model first")
     card = Path(weights_file).parent / MODEL_CARD
     if card.is_file():
-        _refuse_other_settings(Path(weights_file), _read_card(card)["model"], settings)
+        _refuse_other_settings(Path(weights_file), _read_card(card).settings, settings)
     try:
         model.load_weights(weights_file)
     except (ValueError, KeyError) as error:
@@ -202,11 +198,9 @@ def load_energy_model(
 
 def _refuse_other_settings(weights_file: Path, trained: Model, settings: Model) -> None:
     """All settings are compared but `init_gain`, which is how weights begin."""
-    was, now = (each.model_dump(mode="json", exclude={"init_gain"}) for each in (trained, settings))
-    differences = [f"model.{name} was {was[name]}, is {now[name]}" for name in was if was[name] != now[name]]
-    if differences:
+    if differ := differences(trained, settings, free=["init_gain"]):
         raise EBMError(
-            f"{weights_file} holds the weights of another network: {'; '.join(differences)}; load it with the "
+            f"{weights_file} holds the weights of another network: {'; '.join(differ)}; load it with the "
             "model settings that it was trained with"
         )
 
@@ -215,8 +209,7 @@ def save_model_card(
     folder: Path, settings: Model, image_shape: tuple[int, int, int], classes: int = 0
 ) -> None:
     """Write model.json, from which `load_trained` builds the network; arguments as of `build_energy_model`."""
-    card = {"model": settings.model_dump(mode="json"), "image_shape": list(image_shape), "classes": classes}
-    (folder / MODEL_CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_card(folder, Card(settings, image_shape, classes))
 
 
 def load_trained(folder: Path, weights: str = "average") -> EnergyModel:
@@ -229,20 +222,13 @@ def load_trained(folder: Path, weights: str = "average") -> EnergyModel:
         MissingInput: model.json or the weights are not there, or model.json is not what `save_model_card` writes.
     """
     card = _read_card(folder / MODEL_CARD)
-    shape, classes = card["image_shape"], card["classes"]
-    return load_energy_model(card["model"], shape, folder / f"{weights}.weights.h5", classes)
+    return load_energy_model(card.settings, card.image_shape, folder / f"{weights}.weights.h5", card.classes)
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def _read_card(path: Path) -> Card:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        height, width, channels = card["image_shape"]
-        return {
-            "model": config_files.section("model", card["model"]),
-            "image_shape": (height, width, channels),
-            "classes": int(card["classes"]),
-        }
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        return read_card(path)
+    except UnreadableCard as error:
         raise MissingInput(f"cannot read the model card {path}: {error}; run TrainEBM again") from error
 
 

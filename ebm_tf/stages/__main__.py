@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ebm_tf.errors import EBMError, MissingInput
-from ebm_tf.stages.context import Context
+from ebm_tf.stages.context import Context, claim_stdout
 
 STAGES = {
     "PrepareDataset": "prepare_dataset",
@@ -53,7 +53,7 @@ def main() -> int:
     signal.signal(
         signal.SIGINT, signal.SIG_DFL
     )  # an exception in the middle of anything would end in other errors
-    channel = _claim_stdout()
+    channel = claim_stdout()
     _end_with_parent(options.parent or os.getppid())
     try:
         return _told(options, channel)
@@ -81,13 +81,6 @@ def _run(stage: str, context: Context) -> None:
 
     devices.configure(context.compute)
     importlib.import_module(f"ebm_tf.stages.{STAGES[stage]}").run(context)
-
-
-def _claim_stdout() -> TextIO:
-    """Keep standard output for events: whatever libraries print goes to standard error, native code included."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return channel
 
 
 def _end_with_parent(parent: int) -> None:

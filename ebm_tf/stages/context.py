@@ -8,6 +8,7 @@ lines on standard output; everything else that it prints goes to standard error,
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,3 +93,10 @@ class Context:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise MissingInput(f"cannot read {path}: {error}") from error
+
+
+def claim_stdout() -> TextIO:
+    """Keep standard output for answers: whatever libraries print goes to standard error, native code included."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel

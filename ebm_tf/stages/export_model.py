@@ -18,15 +18,16 @@ from ebm_tf import __version__
 from ebm_tf.config import chain_of_samples
 from ebm_tf.datasets.store import Store
 from ebm_tf.export import SIGNATURES, check_export, check_plain, export
-from ebm_tf.initial import NETWORK, WEIGHTS
+from ebm_tf.initial import WEIGHTS
 from ebm_tf.model_card import CARD, Facts, model_card
+from ebm_tf.models.card import MODEL_CARD
 from ebm_tf.models.energy import EnergyModel, load_energy_model, save_model_card
 from ebm_tf.plain_keras import in_full_precision, plain_model, write_plain
 from ebm_tf.signature import SAVED_MODEL, ChainDefaults, Function, Images, Signature, digests
 from ebm_tf.stages.context import Context
 
 KERAS = "keras"
-OF_PROGRAMS = (SAVED_MODEL, KERAS, NETWORK, WEIGHTS)
+OF_PROGRAMS = (SAVED_MODEL, KERAS, MODEL_CARD, WEIGHTS)
 """Files and folders whose sha256 signature.json has."""
 
 

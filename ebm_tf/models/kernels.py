@@ -12,18 +12,26 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Callable
+from typing import Callable, NamedTuple, Optional
 
 import keras
 import tensorflow as tf
 
+from ebm_tf.models import small_images
 from ebm_tf.models.architectures import LayerOptions
 
 WARM_UP = 10  # power iterations on new kernels, so that training starts near their largest singular value
 
 
+class Used(NamedTuple):
+    """What a layer computes with: its kernel, and where images are small, the matrix that leads back to them."""
+
+    kernel: tf.Tensor
+    back: Optional[tf.Tensor] = None
+
+
 # By the id of a layer. Each thread has its own, and so has each replica, which is traced in a thread.
-_READY: ContextVar[Mapping[int, tf.Tensor]] = ContextVar("ready", default=MappingProxyType({}))
+_READY: ContextVar[Mapping[int, Used]] = ContextVar("ready", default=MappingProxyType({}))
 
 
 @contextlib.contextmanager
@@ -33,7 +41,7 @@ def computed_once(layers: Iterable[UsedKernel]) -> Iterator[None]:
     Loops and gradients that are built within share it: a loop does not compute it at each turn, and gradients with
     respect to the stored kernels go through it once. A tape must have been opened before to record it.
     """
-    token = _READY.set({**_READY.get(), **{id(layer): layer.rounded(layer.form()) for layer in layers}})
+    token = _READY.set({**_READY.get(), **{id(layer): layer.used() for layer in layers}})
     try:
         yield
     finally:
@@ -97,14 +105,13 @@ class UsedKernel(keras.layers.Layer):
         form = self._unscaled()
         return form / spectral_estimate(form, self.spectral_vector) if self.spectral else form
 
-    def in_use(self) -> tf.Tensor:
-        """The same in the type that is multiplied, as it was at the beginning of `computed_once`, if within."""
-        ready = _READY.get().get(id(self))
-        return self.rounded(self.form()) if ready is None else ready
+    def in_use(self) -> Used:
+        """What is used now: within `computed_once`, what was used at its beginning."""
+        return _READY.get().get(id(self)) or self.used()
 
-    def rounded(self, form: tf.Tensor) -> tf.Tensor:
-        """The form in the type that the layer multiplies."""
-        return form
+    def used(self) -> Used:
+        """The form as the layer multiplies it, and what else is made of it for that."""
+        return Used(self.form())
 
     def update_spectral_vector(self) -> None:
         """One power iteration, if the kernel is spectrally normalised."""
@@ -151,11 +158,22 @@ class Convolution(UsedKernel, keras.layers.Conv2D):
         self._set_up(options, seed, standardise)
         self.products = options.precision if options.precision == "bfloat16" else dtype
 
-    def rounded(self, form: tf.Tensor) -> tf.Tensor:
-        return tf.cast(form, self.products)
+    def build(self, input_shape: tf.TensorShape) -> None:
+        super().build(input_shape)
+        self.image_shape = tuple(input_shape[1:])
+
+    def used(self) -> Used:
+        kernel = tf.cast(self.form(), self.products)
+        if not small_images.is_small(self.image_shape, kernel.shape):
+            return Used(kernel)
+        return Used(kernel, small_images.way_back(kernel, self.image_shape))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        x = tf.nn.conv2d(tf.cast(inputs, self.products), self.in_use(), strides=1, padding="SAME")
+        images, (kernel, back) = tf.cast(inputs, self.products), self.in_use()
+        if back is None:
+            x = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
+        else:
+            x = small_images.convolved(images, kernel, back)
         x = tf.cast(x, inputs.dtype)
         return tf.nn.bias_add(x, self.bias) if self.use_bias else x
 
@@ -186,7 +204,7 @@ class Dense(UsedKernel, keras.layers.Dense):
         return (self,)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        outputs = tf.matmul(inputs, self.in_use())
+        outputs = tf.matmul(inputs, self.in_use().kernel)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return self.activation(outputs)

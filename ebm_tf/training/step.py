@@ -2,14 +2,15 @@
 
 `loss_gradients` is what each device does with its share of the global batch. Its two halves touch disjoint
 graphs: L_CD and L_reg reach the weights through the energies of detached images, L_opt and L_ent through the last
-steps of the chain alone. So their gradients come apart at no cost, and both norms are measured at every step.
+steps of the chain alone. So their gradients come apart at no cost, and both norms are measured at every step. The
+dE/dx that L_opt asks for is left over by the first half.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import tensorflow as tf
 
@@ -19,6 +20,9 @@ from ebm_tf.langevin import Chain, Energy, Noise, langevin_with_tail
 
 Gradients = list[tf.Tensor]
 Measurements = dict[str, tf.Tensor]
+
+LEAST_SLOPE = 1e-12
+"""dL/dE of an image, of which others have about 1/batch, that is as good as none."""
 
 
 class Share(NamedTuple):
@@ -79,17 +83,19 @@ def loss_gradients(
     samples = tf.stop_gradient(last.images)
 
     with tf.GradientTape() as tape, begin():
-        with tf.GradientTape(watch_accessed_variables=False) as image_tape:
-            image_tape.watch(samples)
-            both = None if share.labels is None else tf.concat([share.real_labels, share.labels], axis=0)
-            energies = _given(energy, both)(tf.concat([share.real, samples], axis=0))
-            real_energy, sample_energy = tf.split(energies, 2)
-        with tape.stop_recording():
-            sample_gradient = image_tape.gradient(sample_energy, samples)
+        tape.watch(samples)
+        both = None if share.labels is None else tf.concat([share.real_labels, share.labels], axis=0)
+        energies = _given(energy, both)(tf.concat([share.real, samples], axis=0))
+    with tf.GradientTape() as loss_tape:
+        loss_tape.watch(energies)
+        real_energy, sample_energy = tf.split(energies, 2)
         contrastive_term = mean(losses.contrastive_divergence(real_energy, sample_energy))
         regularisation_term = mean(losses.regularisation(real_energy, sample_energy))
         contrastive_loss = contrastive_term + settings.regularisation * regularisation_term
-    contrastive = _gradient(tape, contrastive_loss, weights)
+    slopes = _never_zero(loss_tape.gradient(contrastive_loss, energies))
+    *contrastive, image_gradient = _gradient(tape, energies, [*weights, samples], slopes)
+    # One way back gives both: with respect to an image, the gradient of L is dL/dE times that of E.
+    sample_gradient = image_gradient / tf.split(slopes, 2)[1][:, None, None, None]
 
     entropy_weight = settings.entropy * tf.cast(share.entropy_active, share.start.dtype)
     with kl_tape:
@@ -162,8 +168,16 @@ def _given(energy: Callable[..., tf.Tensor], labels: Optional[tf.Tensor]) -> Ene
     return energy if labels is None else lambda images: energy(images, labels)
 
 
-def _gradient(tape: tf.GradientTape, loss: tf.Tensor, weights: list[tf.Variable]) -> Gradients:
-    return list(tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+def _never_zero(slopes: tf.Tensor) -> tf.Tensor:
+    """The same but for those that are so small that they could not be divided by."""
+    return tf.where(tf.abs(slopes) < LEAST_SLOPE, tf.constant(LEAST_SLOPE, slopes.dtype), slopes)
+
+
+def _gradient(
+    tape: tf.GradientTape, of: tf.Tensor, to: list[Any], times: Optional[tf.Tensor] = None
+) -> Gradients:
+    """The gradient of `of`, or of the sum of its elements `times` these."""
+    return list(tape.gradient(of, to, times, unconnected_gradients=tf.UnconnectedGradients.ZERO))
 
 
 def _norms(images: tf.Tensor) -> tf.Tensor:

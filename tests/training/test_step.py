@@ -98,6 +98,25 @@ def test_gradient_of_the_kl_terms_through_the_chain(model, share, term, tail, se
     np.testing.assert_allclose(result.samples, samples(), rtol=1e-12)
 
 
+def test_a_sample_without_weight_in_the_contrastive_loss_has_its_gradient_all_the_same():
+    weight = tf.Variable(0.5, dtype=tf.float64)
+    image = tf.fill([1, 2, 2, 1], tf.constant(0.375, tf.float64))
+    chain = chain_settings(1, 0.25, 0.0, tf.float64)  # ends at 0.375 - 0.25 * 0.5, where E = 0.5
+    share = Share(image, image, image, tf.constant(False))
+    result = loss_gradients(
+        lambda images: weight * tf.reduce_sum(images, [1, 2, 3]),
+        [weight],
+        share,
+        lambda step: tf.zeros_like(image),
+        chain,
+        1,
+        Loss(kl=1.0, entropy=0.0, regularisation=1.0),
+        1,
+    )
+    assert float(result.measurements["energy_sample"]) == 0.5  # so that d(E^2 - E)/dE is 0
+    assert float(result.kl[0]) == pytest.approx(-0.25 * 4 * 0.5, rel=1e-12)
+
+
 def test_longer_tails_give_other_gradients(model, share):
     first, all_steps = (gradients(model, share, tail, kl=1.0).kl[0] for tail in (1, STEPS))
     assert not np.allclose(first, all_steps, rtol=1e-2)

@@ -2,6 +2,7 @@
 #   make fid         train on the embedded digits, sample, and measure the Frechet distance
 #   make test        linters, types and the fast tests
 #   make test-slow   the tests that take minutes
+#   make docs        build the documentation site, site/index.html
 #   make bench       measure speed and memory, and write benchmarks/RESULTS.md (on an idle machine)
 #   make lock        renew requirements.lock from setup.cfg (needs uv)
 
@@ -9,7 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: fid test test-slow bench lock clean
+.PHONY: fid test test-slow docs bench lock clean
 
 fid: $(VENV)/installed
 	$(RUN) cli.py run --task EvaluateFID
@@ -22,6 +23,10 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow --timeout 1800
+
+docs: $(VENV)/installed
+	$(RUN) -m mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks

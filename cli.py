@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 INTERRUPTED = (130, 143)
 COMMANDS = {
-    "Do": (acting.run,),
+    "Do": (acting.run, acting.join),
     "Ask": (
         asking.plan,
         asking.explain,

@@ -25,8 +25,8 @@ from typing import Any
 
 from benchmarks import programs
 from benchmarks.tables import Table
-from benchmarks.workers import MIB, peak_mib
 from ebm_tf.errors import EBMError
+from ebm_tf.memory import MIB, peak_mib
 
 BLOCKS = 20
 SECONDS_BETWEEN_LOOKS = 0.05

@@ -33,7 +33,7 @@ from typing import Any, Optional
 
 from benchmarks.programs import claim_stdout
 from benchmarks.turns import laps, milliseconds
-from benchmarks.workers import peak_mib
+from ebm_tf.memory import peak_mib
 
 LANES = 1
 """Of the programs that measure this network, unless they are told otherwise."""

@@ -7,8 +7,6 @@ process of its own, all at the same time, and they take their steps one after th
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,10 +14,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ebm_tf.errors import EBMError
+from ebm_tf.memory import peak_mib
 
 Make = Callable[..., Callable[[], object]]
 """Makes, in its process, what is measured: called without arguments, it returns when its work is done."""
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,6 @@ def in_turns(cases: Mapping[str, tuple[Any, ...]], rounds: int, warm_up: int = 1
         here.send("end")
         process.join()
     return {name: Measured(times[name], first[name], peaks[name], before[name]) for name in workers}
-
-
-def peak_mib() -> float:
-    """The most that this process has held, in MiB: its resident set, or on a GPU what TensorFlow counts there."""
-    tensorflow = sys.modules.get("tensorflow")  # its devices are asked only where it is in use
-    if tensorflow is not None and tensorflow.config.list_physical_devices("GPU"):
-        return float(tensorflow.config.experimental.get_memory_info("GPU:0")["peak"]) / MIB
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
 
 
 def _ask(name: str, worker: Connection, what: str) -> float:

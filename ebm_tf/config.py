@@ -5,6 +5,7 @@ The ground floor: this module imports nothing of ours, and no TensorFlow. `confi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional, get_args, get_origin
@@ -318,7 +319,7 @@ class Training(Section):
 
 
 class Health(Section):
-    """When a run counts as diverging, and what is done then: roll back with a smaller learning rate."""
+    """When a run counts as diverging, and what is done then: roll back with a smaller learning rate, then stop."""
 
     max_energy: float = Field(
         50.0, gt=0, description="Mean |energy| of real or sampled images that is too much."
@@ -340,6 +341,11 @@ class Health(Section):
     rollbacks: int = Field(3, ge=0, le=100, description="Times to roll back before the run stops.")
     learning_rate_factor: float = Field(
         0.5, gt=0, lt=1, description="What each roll-back scales the rate by."
+    )
+    on_divergence: Literal["fail", "keep"] = Field(
+        "fail",
+        description="What comes after the last roll-back. fail: an error. keep: training ends early with what was "
+        "measured and the weights of the last checkpoint from before the trouble, for studies of stability.",
     )
 
 
@@ -428,8 +434,8 @@ class Sampling(Section):
     shard_size: Optional[int] = Field(
         None,
         ge=1,
-        description="Images of each kind that one task draws: more are drawn by several tasks, side by side where "
-        "there are accelerators for it, and merged into the same samples. By default one task draws all.",
+        description="Images of each kind that one task draws: more are drawn, and their features measured, by "
+        "several tasks, side by side where there are accelerators for it, and merged. By default one task draws all.",
     )
     film_chains: int = Field(8, ge=1, le=64, description="Chains in the film strip from noise to image.")
     film_frames: int = Field(11, ge=2, le=100, description="Pictures of each chain in the film strip.")
@@ -553,6 +559,45 @@ class Neighbours(Section):
     )
 
 
+class Studies(Section):
+    """The trainings of StudyNoiseInit, StudyTruncation and StudyCollapse: as many as there are cases and seeds.
+
+    A case is the experiment with the settings changed that the study is about. The first trouble ends a training
+    (health.rollbacks=0, health.on_divergence=keep), and is a result like any other.
+    """
+
+    seeds: tuple[int, ...] = Field(
+        (0, 1, 2),
+        description="Seeds that each case is trained with, two at least: the intervals are over them.",
+    )
+    training_steps: Optional[int] = Field(
+        None, ge=1, le=100_000_000, description="Steps of each training; by default training.steps."
+    )
+    evaluations: int = Field(
+        10,
+        ge=1,
+        le=10_000,
+        description="Evaluations of each training, evenly spread, as of selection: the points of the curves.",
+    )
+    last_steps: Optional[int] = Field(
+        None,
+        ge=2,
+        le=10_000,
+        description="Of StudyTruncation: m of the training between the last step alone and all K; by default half of "
+        "langevin.steps.",
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _several_different_ones(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        fine = len(seeds) >= 2 and len(set(seeds)) == len(seeds) and all(0 <= seed < 2**31 for seed in seeds)
+        if not fine:
+            raise ValueError(
+                f"studies.seeds received {list(seeds)}: give two or more different seeds, each from 0 to 2147483647"
+            )
+        return seeds
+
+
 class Extractor(Section):
     """What turns images into the features that distances are measured between."""
 
@@ -629,9 +674,49 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0, lt=1, description="Of the intervals.")
 
 
+def addresses(workers: Any) -> tuple[str, ...]:
+    """Where workers are, checked: "host:port" each, none of them twice.
+
+    Raises:
+        ValueError: one is no address, or comes twice.
+    """
+    for address in workers:
+        host, _, port = str(address).rpartition(":")
+        whole = isinstance(address, str) and host and not re.search(r"[\s/\[\]:]", host)
+        if not (whole and port.isdecimal() and 0 < int(port) < 65_536):
+            raise ValueError(f"has {address!r}, which is no host:port such as 10.0.0.7:2222")
+        if list(workers).count(address) > 1:
+            raise ValueError(f"has {address} twice; each worker has an address of its own")
+    return tuple(workers)
+
+
 class Compute(Section):
     """Where and how it runs. None of this changes a fingerprint."""
 
+    devices: tuple[str, ...] = Field(
+        (),
+        description="Devices to use, such as [GPU:0, GPU:2] or [CPU:0]; of one kind. Empty: every GPU, or the CPU "
+        "where there is none.",
+    )
+    strategy: Literal["mirrored", "multi_worker"] = Field(
+        "mirrored",
+        description="mirrored: one process trains, on all its devices. multi_worker: several processes, mostly on "
+        "several machines, train one energy model together; see the command join.",
+    )
+    workers: tuple[str, ...] = Field(
+        (),
+        description="With multi_worker: the address host:port of each worker, the chief's first, the same list on "
+        "all. Empty: TF_CONFIG says it.",
+    )
+    worker: Optional[int] = Field(
+        None, ge=0, description="With compute.workers: which of them this process is, from 0, the chief."
+    )
+    wait_seconds: float = Field(
+        45.0,
+        gt=0,
+        le=604_800,
+        description="With multi_worker: seconds that workers wait for each other when training begins.",
+    )
     threads: int = Field(
         0,
         ge=0,
@@ -662,6 +747,44 @@ class Compute(Section):
     )
     minimum_free_disk_mb: int = Field(300, ge=0, description="MiB free at the root before a run starts.")
 
+    @model_validator(mode="after")
+    def _devices_of_one_kind(self) -> Compute:
+        for name in self.devices:
+            if not re.fullmatch(r"(CPU|GPU):\d{1,3}", name):
+                raise ValueError(
+                    f"compute.devices has {name!r}, which is no device; give such as GPU:0 or CPU:0"
+                )
+            if self.devices.count(name) > 1:
+                raise ValueError(f"compute.devices has {name} twice; name each device once")
+        if len({name[:3] for name in self.devices}) > 1:
+            raise ValueError(
+                f"compute.devices is {', '.join(self.devices)}, which mixes CPU and GPU; give devices of one kind"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_are_of_use(self) -> Compute:
+        try:
+            addresses(self.workers)
+        except ValueError as error:
+            raise ValueError(f"compute.workers {error}") from error
+        if self.workers and self.strategy == "mirrored":
+            raise ValueError(
+                "compute.workers is given, but compute.strategy is mirrored; set compute.strategy=multi_worker, or "
+                "leave it out"
+            )
+        if self.worker is not None and self.worker >= len(self.workers):
+            raise ValueError(
+                f"compute.worker is {self.worker}, but compute.workers names {len(self.workers)}; give "
+                + (f"0 to {len(self.workers) - 1}" if self.workers else "both, or neither")
+            )
+        if self.logical_cpus > 1 and self.strategy == "multi_worker":
+            raise ValueError(
+                f"compute.logical_cpus is {self.logical_cpus}, but with multi_worker a process without a GPU is one "
+                "replica; start more workers, or set compute.lanes"
+            )
+        return self
+
 
 class Experiment(Section):
     """One experiment, whole."""
@@ -690,6 +813,7 @@ class Experiment(Section):
     compose: Compose = Compose()
     ood: OOD = OOD()
     neighbours: Neighbours = Neighbours()
+    studies: Studies = Studies()
     extractor: Extractor = Extractor()
     evaluation: Evaluation = Evaluation()
     compute: Compute = Compute()

@@ -100,6 +100,16 @@ def chains_can_be_drawn(sampling: Sampling, langevin: Langevin, augmented: bool)
             f"sampling.augment_every is {every}, but no augmentation is on; set augmentation.crop_area, flip or "
             "colour_strength, or leave it out"
         )
+    temperature_fits(sampling, langevin)
+
+
+def temperature_fits(sampling: Sampling, langevin: Langevin) -> None:
+    """Refuse MALA without a temperature, and a temperature without MALA.
+
+    Raises:
+        ConfigError: it is asked for.
+    """
+    mala = sampling.sampler == "mala"
     if mala and sampling.temperature is None and chain_of_samples(sampling, langevin)[1] == 0:
         raise ConfigError(
             "sampling.sampler is mala, but with a noise_scale of 0 its temperature is 0; give "

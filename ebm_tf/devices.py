@@ -8,21 +8,42 @@ import tensorflow as tf
 
 from ebm_tf.config import Compute
 from ebm_tf.errors import ConfigError
+from ebm_tf.workers.cluster import Cluster
 
 
 def configure(settings: Compute) -> None:
-    """Set up TensorFlow as a config says. Must run before the first operation of the process."""
+    """Set up TensorFlow as a config says. Must run before the first operation of the process.
+
+    Raises:
+        ConfigError: compute.devices names one that is not there.
+    """
+    _show_only(settings)
     tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
     side_by_side = max(settings.threads, settings.lanes) if settings.threads else 0
     tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
-    if settings.logical_cpus > 1:
+    replicas = sum(name.startswith("CPU") for name in settings.devices) or settings.logical_cpus
+    if replicas > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
-        each = [tf.config.LogicalDeviceConfiguration()] * settings.logical_cpus
+        each = [tf.config.LogicalDeviceConfiguration()] * replicas
         tf.config.set_logical_device_configuration(cpu, each)
-    for gpu in tf.config.list_physical_devices("GPU"):
+    for gpu in tf.config.get_visible_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def _show_only(settings: Compute) -> None:
+    """Hide all GPUs but those of compute.devices. The CPU stays: data are prepared there, whatever computes."""
+    if not settings.devices:
+        return
+    gpus = {f"GPU:{number}": gpu for number, gpu in enumerate(tf.config.list_physical_devices("GPU"))}
+    there = [*gpus, *(f"CPU:{number}" for number in range(settings.logical_cpus))]
+    if absent := [name for name in settings.devices if name not in there]:
+        raise ConfigError(
+            f"compute.devices names {', '.join(absent)}, but there is {', '.join(there)} (GPUs that TensorFlow "
+            "finds, and compute.logical_cpus); choose of these, or give none to use what there is"
+        )
+    tf.config.set_visible_devices([gpus[name] for name in settings.devices if name in gpus], "GPU")
 
 
 def demand_divisible(
@@ -45,6 +66,21 @@ def mirrored_strategy() -> tf.distribute.MirroredStrategy:
     """Synchronous training on every GPU, or on every logical CPU where there is none."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def multi_worker_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Synchronous training on every GPU of every worker, or on one CPU of each where there is none.
+
+    Returns when all workers have called it.
+    """
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+        task_type="worker",
+        task_id=cluster.index,
+        num_accelerators={"GPU": len(tf.config.get_visible_devices("GPU"))},
+        rpc_layer="grpc",
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
 def own_rows(batch_size: int) -> tuple[tf.Tensor, int]:
@@ -72,3 +108,23 @@ def own_part(whole: tf.Tensor, batch_size: int) -> tf.Tensor:
     """Those rows of `whole`, whose first axis is the global batch."""
     first, count = own_rows(batch_size)
     return whole if count == batch_size else whole[first : first + count]
+
+
+def in_one_process(strategy: tf.distribute.Strategy) -> bool:
+    """Whether all replicas are here; otherwise other workers have some of them."""
+    return len(strategy.extended.worker_devices) == strategy.num_replicas_in_sync
+
+
+def gathered(strategy: tf.distribute.Strategy, shares: Any) -> tf.Tensor:
+    """The global batch from what each replica of each worker returned, in the order of `own_rows`."""
+    if in_one_process(strategy):
+        return tf.concat(strategy.experimental_local_results(shares), axis=0)
+    return strategy.gather(shares, axis=0)
+
+
+def summed(strategy: tf.distribute.Strategy, measured: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """The sum over all replicas of each of several numbers."""
+    if in_one_process(strategy):
+        return {name: strategy.reduce("SUM", value, axis=None) for name, value in measured.items()}
+    stacked = strategy.run(lambda values: tf.stack(values), args=(list(measured.values()),))
+    return dict(zip(measured, tf.unstack(strategy.reduce("SUM", stacked, axis=None))))

@@ -3,16 +3,18 @@
 Signatures (images are float32 [B, H, W, C] with pixels in [0, 1]; B is free):
     energy(images) -> energy [B]
     score(images) -> score, -dE/dx, of the shape of the images
-    sample(count, steps, seed) -> images [count, H, W, C], Langevin chains from uniform noise
-    refine(images, steps, seed) -> images, Langevin chains from the given ones
+    sample(count, steps, seed) -> images [count, H, W, C], chains from uniform noise
+    refine(images, steps, seed) -> images, chains from the given ones
 Those of a conditional model take labels, int32 [B], from 0 to its number of classes less 1, and refuse others (in
 the model itself, -1 gives the part that all classes share; training fits it to no data, so it is not exported):
     energy(images, labels), score(images, labels), refine(images, steps, seed, labels)
     sample(labels, steps, seed) -> images [B, H, W, C], one for each label
 
-Step size, noise scale, annealing and gradient clip are those of the config. Image i of a seed is the same however
-many are drawn with it, and the same as image i of GenerateSamples' fresh Langevin chains with that seed and as many
-steps (and no augmentation in between), up to rounding.
+Chains move as the config says: by Langevin steps, or by MALA, which also gives `acceptance` [B], the share of its
+proposals that each chain accepted. Step size, noise scale or temperature, annealing and gradient clip are built in.
+Image i of a seed is the same however many are drawn with it, and the same as image i of GenerateSamples' fresh chains
+with that seed and as many steps (and no augmentation in between), up to rounding; but a chain of MALA goes another
+way where rounding decides over a proposal.
 
 What is loaded also has `sample_range(first, count or labels, steps, seed)`, which is no signature: the images of a
 seed from number `first` on, for those who draw more than is good to hold at once.
@@ -24,6 +26,8 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +36,9 @@ import numpy as np
 import tensorflow as tf
 
 from ebm_tf.errors import EBMError
-from ebm_tf.langevin import Energy, chain_settings, energy_and_gradient, energy_gradient, langevin
+from ebm_tf.langevin import Energy, energy_and_gradient, energy_gradient
 from ebm_tf.models.energy import EnergyModel
-from ebm_tf.sampling import Kind, chain_noise, uniform_noise
+from ebm_tf.sampling import Kind, Method, advance, begin, images_of, uniform_noise
 from ebm_tf.signature import Function, Tensor
 
 SIGNATURES = ("energy", "score", "sample", "refine")
@@ -80,43 +84,36 @@ np.savez(
 
 
 class ExportedModel(tf.Module):
-    """The functions that are exported, around a model; arguments as of `export`."""
+    """The functions that are exported, around a model; arguments as of `export`.
 
-    def __init__(
-        self,
-        model: EnergyModel,
-        step_size: float,
-        noise_scale: float,
-        anneal: bool = False,
-        gradient_clip: float | None = None,
-    ) -> None:
+    What they cannot take they refuse with words: no images, images or labels of another shape, labels that are not
+    known or not one for each image, a number of steps below 0.
+    """
+
+    def __init__(self, model: EnergyModel, method: Method) -> None:
         super().__init__()
-        self.model = model
-        self.chain = chain_settings(
-            1, step_size, noise_scale, anneal=anneal, gradient_clip=gradient_clip
-        )  # the signatures take the number of steps
+        self.model, self.method = model, method
         images = tf.TensorSpec([None, *model.image_shape], tf.float32, name="images")
-        count, steps, seed = (tf.TensorSpec([], tf.int32, name=name) for name in ("count", "steps", "seed"))
+        first, count, steps, seed = (
+            tf.TensorSpec([], tf.int32, name=name) for name in ("first", "count", "steps", "seed")
+        )
         labels = tf.TensorSpec([None], tf.int32, name="labels")
         given = [labels] if model.classes else []
-        self.energy = tf.function(self._energy, input_signature=[images, *given])
-        self.score = tf.function(self._score, input_signature=[images, *given])
-        self.refine = tf.function(self._refine, input_signature=[images, steps, seed, *given])
-        first = tf.TensorSpec([], tf.int32, name="first")
+        self.energy = _signed(self._energy, images, *given)
+        self.score = _signed(self._score, images, *given)
+        self.refine = _signed(self._refine, images, steps, seed, *given)
         if model.classes:
-            self.sample_range = tf.function(
-                self._range_of_labels, input_signature=[first, labels, steps, seed]
-            )
-            self.sample = tf.function(self._sample_labels, input_signature=[labels, steps, seed])
+            self.sample_range = _signed(self._range_of_labels, first, labels, steps, seed)
+            self.sample = _signed(self._sample_labels, labels, steps, seed)
         else:
-            self.sample_range = tf.function(self._range, input_signature=[first, count, steps, seed])
-            self.sample = tf.function(self._sample, input_signature=[count, steps, seed])
+            self.sample_range = _signed(self._range, first, count, steps, seed)
+            self.sample = _signed(self._sample, count, steps, seed)
 
     def _energy(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        return {"energy": self._energy_for(labels)(images)}
+        return {"energy": self._energy_for(labels)(self._checked(images, labels))}
 
     def _score(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        return {"score": -energy_gradient(self._energy_for(labels), images)}
+        return {"score": -energy_gradient(self._energy_for(labels), self._checked(images, labels))}
 
     def _sample(self, count: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.sample_range(0, count, steps, seed)
@@ -150,34 +147,60 @@ class ExportedModel(tf.Module):
         kind: Kind,
         first: Any,
     ) -> dict[str, tf.Tensor]:
-        noise = chain_noise(first, tf.shape(start)[0], self.model.image_shape, seed, kind)
-        chain = self.chain._replace(steps=steps)
+        _demand(steps >= 0, "steps must be 0 or more; received:", steps)
+        start, energy = self._checked(start, labels), self._energy_for(labels)
+        rows = (first, tf.shape(start)[0])
+        method = self.method._replace(chain=self.method.chain._replace(steps=steps))
         with self.model.kernels_computed_once():
-            return {"images": langevin(self._energy_for(labels), start, noise, chain)}
+            end = advance(energy, begin(energy, start, method), rows, method, seed, kind)
+        told = {"images": images_of(end, method)}
+        if method.temperature is not None:
+            told["acceptance"] = tf.cast(end.accepted / tf.maximum(steps, 1), tf.float32)
+        return told
 
     def _energy_for(self, labels: tf.Tensor | None) -> Energy:
-        if labels is None:
-            return self.model
-        known = (labels >= 0) & (labels < self.model.classes)
-        message = f"labels must be 0 to {self.model.classes - 1}; received:"
-        tf.debugging.Assert(tf.reduce_all(known), [message, labels])
-        return lambda images: self.model(images, labels)
+        return self.model if labels is None else lambda images: self.model(images, labels)
+
+    def _checked(self, images: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        """The images, once it is known that there are some, and labels for them that the model knows."""
+        count = tf.shape(images)[0]
+        demands = [_demand(count > 0, "give one image or more; received:", count)]
+        if labels is not None:
+            known, given = (labels >= 0) & (labels < self.model.classes), tf.shape(labels)[0]
+            allowed = f"labels must be 0 to {self.model.classes - 1}; received:"
+            demands += [
+                _demand(tf.reduce_all(known), allowed, labels),
+                _demand(given == count, "give a label for each image; received:", given, count),
+            ]
+        with tf.control_dependencies(demands):
+            return tf.identity(images)
 
 
-def export(
-    model: EnergyModel,
-    step_size: float,
-    noise_scale: float,
-    folder: Path,
-    anneal: bool = False,
-    gradient_clip: float | None = None,
-) -> dict[str, Function]:
-    """Write the SavedModel into `folder`; step size to gradient clip are settings of `langevin.Chain`.
+def _signed(body: Callable[..., Any], *inputs: tf.TensorSpec) -> Any:
+    """A function of these inputs. A graph alone looks at no shape, and gives energies of images of others, too."""
+
+    @wraps(body)  # for the names of its arguments
+    def signed(*given: tf.Tensor) -> Any:
+        return body(*(tf.ensure_shape(value, spec.shape) for value, spec in zip(given, inputs)))
+
+    return tf.function(signed, input_signature=inputs)
+
+
+def _demand(true: tf.Tensor, otherwise: str, *received: tf.Tensor) -> Any:
+    """What ends a graph with these words unless a scalar is true."""
+    return tf.debugging.Assert(true, [otherwise, *received])
+
+
+def export(model: EnergyModel, method: Method, folder: Path) -> dict[str, Function]:
+    """Write the SavedModel into `folder`.
+
+    Args:
+        method: how its chains move, without rounds of augmentation; the signatures take the number of steps.
 
     Returns:
         What each signature takes and gives.
     """
-    module = ExportedModel(model, step_size, noise_scale, anneal, gradient_clip)
+    module = ExportedModel(model, method)
     functions = {name: getattr(module, name) for name in SIGNATURES}
     tf.saved_model.save(module, str(folder), signatures=functions)
     return {name: _described(function) for name, function in functions.items()}

@@ -8,6 +8,7 @@ Example:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,13 @@ from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.exported_demands import Given, Labels, images_fit, labels_to_draw, labels_to_score, number_within
 from ebm_tf.initial import WEIGHTS, demand_same_network, initial_model
 from ebm_tf.models.energy import EnergyModel
-from ebm_tf.sampling import broken_images
+from ebm_tf.sampling import Batch, broken_images
 from ebm_tf.signature import SAVED_MODEL, Signature, read_signature
+
+WHERE = re.compile(
+    r"^Graph execution error:\s+Detected at node .*?\n<stack traces unavailable>\s+", re.DOTALL
+)
+"""What TensorFlow says ahead of an error in a graph that was loaded."""
 
 Pixels = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float32]
@@ -77,7 +83,7 @@ class Exported:
         labels: Given = (),
         report: Report = _untold,
     ) -> Pixels:
-        """Ends of Langevin chains from noise, [count, H, W, C]; image i of a seed is the same in any number of them.
+        """Ends of chains from noise, [count, H, W, C]; image i of a seed is the same in any number of them.
 
         Args:
             count: at least 1. seed: 0 to 2^31 - 1. steps: by default as many as the export names.
@@ -92,12 +98,15 @@ class Exported:
         number_within("seed", seed, 0)
         length = number_within("steps", self.signature.chain.steps if steps is None else steps, 1)
         chosen = labels_to_draw(self.signature, labels, count)
-        return np.concatenate(list(self.stream(count, seed, length, chosen, report)))
+        return np.concatenate([batch.images for batch in self.stream(count, seed, length, chosen, report)])
 
     def stream(
         self, count: int, seed: int, steps: int, labels: Labels, report: Report = _untold
-    ) -> Iterator[Pixels]:
-        """The same batch by batch, for arguments that have been checked, and a label for each image."""
+    ) -> Iterator[Batch]:
+        """The same batch by batch, for arguments that have been checked, and a label for each image.
+
+        Of MALA with the share of proposals that each chain accepted.
+        """
         chains = f"chains of {steps} steps"
         report(0, count, chains)
         for first in range(0, count, self.batch_size):
@@ -114,7 +123,8 @@ class Exported:
                     f"size of this model, {self.signature.chain.step_size:g}; get an export with a smaller one"
                 )
             report(first + size, count, chains)
-            yield images
+            accepted = drawn.get("acceptance")
+            yield Batch(first, images, None if accepted is None else accepted.numpy())
 
     def _by_image(self, name: str, images: Pixels, labels: Given) -> Any:
         images = np.asarray(images, np.float32)
@@ -165,8 +175,9 @@ def _in_one_line(doing: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        first = (str(error.message).strip() or type(error).__name__).splitlines()[0]
-        raise EBMError(f"the exported model cannot {doing}: {type(error).__name__}: {first}") from error
+        said = WHERE.sub("", str(error.message).strip()) or "no message"
+        reason = f"{type(error).__name__}: {said.splitlines()[0]}"
+        raise EBMError(f"the exported model cannot {doing}: {reason}") from error
 
 
 def _loaded(folder: Path, signature: Signature) -> Any:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from ebm_tf import mala
 from ebm_tf.datasets.store import NO_LABEL
 from ebm_tf.devices import parts
-from ebm_tf.errors import EBMError
+from ebm_tf.errors import ChainsDiverged
 from ebm_tf.langevin import Chain, Energy, langevin, row_noise
 from ebm_tf.noise import uniform_rows
 
@@ -100,6 +100,45 @@ def uniform_noise(first: Any, count: Any, image_shape: Sequence[int], seed: Any)
 def chain_noise(first: Any, count: Any, image_shape: Sequence[int], seed: Any, kind: Kind) -> Any:
     """The `Noise` of the chains first .. first + count - 1."""
     return row_noise(first, count, image_shape, chain_seed(seed, Use.NOISE, kind))
+
+
+def begin(energy: Energy, images: tf.Tensor, method: Method) -> Any:
+    """The state of chains at their start, `images` in [0, 1]: these images, or of MALA a `mala.State`."""
+    return images if method.temperature is None else mala.begin(energy, images, method.chain)
+
+
+def advance(
+    energy: Energy,
+    state: Any,
+    rows: tuple[Any, Any],
+    method: Method,
+    seed: Any,
+    kind: Kind,
+    first: Any = 0,
+    end: Any = None,
+) -> Any:
+    """The state of chains after the steps first .. end - 1 (by default all), with no augmentation in between.
+
+    Args:
+        energy: of the images of these chains.
+        state: as of `begin`, or of an earlier call that ended where this one begins.
+        rows: number of the first chain, and how many there are: int32 scalars, tensors or not.
+    """
+    image_shape = tuple(images_of(state, method).shape[1:])
+    noise = chain_noise(*rows, image_shape, seed, kind)
+    if method.temperature is None:
+        return langevin(energy, state, noise, method.chain, first, end)
+    chance_seed = chain_seed(seed, Use.CHANCE, kind)
+
+    def chances(k: tf.Tensor) -> tf.Tensor:
+        return uniform_rows(*rows, (), chance_seed + tf.stack([0, k]))
+
+    return mala.mala(energy, state, noise, chances, method.chain, method.temperature, first, end)
+
+
+def images_of(state: Any, method: Method) -> tf.Tensor:
+    """Where chains stand."""
+    return state if method.temperature is None else state.images
 
 
 def stream_chains(
@@ -188,15 +227,13 @@ class Runner:
         images, number = tf.TensorSpec([None, *image_shape], tf.float32), tf.TensorSpec([], tf.int32)
         each, count = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
         state = images if method.temperature is None else mala.State(images, each, images, count)
-        self._begin = tf.function(self._begin_mala, input_signature=[images, count])
+        self._begin = tf.function(self._started, input_signature=[images, count])
         self._advance = tf.function(self._steps, input_signature=[state, count, number, number, number])
         self._augment = tf.function(self._augmented, input_signature=[images, number, number])
 
     def begin(self, images: tf.Tensor, row: int) -> Any:
         """The state of the chains from number `row` on at their start."""
-        return (
-            images if self.method.temperature is None else self._begin(images, self._labels(row, len(images)))
-        )
+        return self._begin(images, self._labels(row, len(images)))
 
     def advance(self, state: Any, row: int, first: int, end: int) -> Any:
         """The state after the steps first .. end - 1, with what is to be done after each round."""
@@ -213,7 +250,7 @@ class Runner:
 
     def images(self, state: Any) -> tf.Tensor:
         """Where the chains stand."""
-        return state if self.method.temperature is None else state.images
+        return images_of(state, self.method)
 
     def acceptance(self, state: Any) -> np.ndarray | None:
         """Share of proposals that each chain accepted over all its steps; None of Langevin chains."""
@@ -221,8 +258,8 @@ class Runner:
             return None
         return state.accepted.numpy() / max(int(self.method.chain.steps), 1)
 
-    def _begin_mala(self, images: tf.Tensor, labels: tf.Tensor) -> mala.State:
-        return mala.begin(self._energy_for(labels), images, self.method.chain)
+    def _started(self, images: tf.Tensor, labels: tf.Tensor) -> Any:
+        return begin(self._energy_for(labels), images, self.method)
 
     def _steps(self, state: Any, labels: tf.Tensor, row: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> Any:
         ends = []
@@ -230,30 +267,9 @@ class Runner:
             for ahead, count in parts(tf.shape(labels)[0], self.method.lanes):
                 rows = slice(ahead, ahead + count)
                 part = tf.nest.map_structure(lambda values, rows=rows: values[rows], state)
-                ends.append(self._part(part, labels[rows], row + ahead, count, first, end))
+                energy, numbers = self._energy_for(labels[rows]), (row + ahead, count)
+                ends.append(advance(energy, part, numbers, self.method, self.seed, self.kind, first, end))
         return ends[0] if len(ends) == 1 else tf.nest.map_structure(lambda *each: tf.concat(each, 0), *ends)
-
-    def _part(
-        self,
-        state: Any,
-        labels: tf.Tensor,
-        row: tf.Tensor,
-        count: tf.Tensor,
-        first: tf.Tensor,
-        end: tf.Tensor,
-    ) -> Any:
-        """The same of the chains from number `row` on, `count` of them, whose states and labels these are."""
-        chain, temperature = self.method.chain, self.method.temperature
-        energy = self._energy_for(labels)
-        noise = chain_noise(row, count, self.image_shape, self.seed, self.kind)
-        if temperature is None:
-            return langevin(energy, state, noise, chain, first, end)
-        chance_seed = chain_seed(self.seed, Use.CHANCE, self.kind)
-
-        def chances(k: tf.Tensor) -> tf.Tensor:
-            return uniform_rows(row, count, (), chance_seed + tf.stack([0, k]))
-
-        return mala.mala(energy, state, noise, chances, chain, temperature, first, end)
 
     def _augmented(self, images: tf.Tensor, row: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         assert self.method.rounds is not None
@@ -277,10 +293,10 @@ def finite(images: np.ndarray, what: str) -> np.ndarray:
     """The images, if all their pixels are numbers.
 
     Raises:
-        EBMError: some are not.
+        ChainsDiverged: some are not.
     """
     if broken := broken_images(images):
-        raise EBMError(
+        raise ChainsDiverged(
             f"{broken} of {len(images)} {what} have pixels that are not numbers: their chains diverged; lower "
             "sampling.step_size, set langevin.gradient_clip, or train the model again"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -45,27 +45,34 @@ def describe_chain(method: Method, seed: int, acceptance: np.ndarray | None) -> 
     told: dict[str, Any] = {
         "sampler": "mala" if acceptance is not None else "langevin",
         "steps": int(chain.steps),
-        "step_size": _number(chain.step_size),
-        "gradient_clip": None if chain.gradient_clip is None else _number(chain.gradient_clip),
+        "step_size": decimal_of(chain.step_size),
+        "gradient_clip": None if chain.gradient_clip is None else decimal_of(chain.gradient_clip),
         "seed": seed,
     }
     if acceptance is None:
-        told |= {"noise_scale": _number(chain.noise_scale), "anneal": chain.anneal}
+        told |= {"noise_scale": decimal_of(chain.noise_scale), "anneal": chain.anneal}
         return told | {"augment_every": None if method.rounds is None else method.rounds.every}
     spread = {"mean": acceptance.mean(), "smallest": acceptance.min(), "largest": acceptance.max()}
-    told["temperature"] = _number(method.temperature)
+    told["temperature"] = decimal_of(method.temperature)
     told["acceptance"] = {name: float(value) for name, value in spread.items()}
     return told | {"warnings": _warnings(told, chain.anneal)}
 
 
+def hardly_moved(acceptance: float, step_size: float, temperature: float) -> Optional[str]:
+    """What is wrong with chains of MALA that accepted this share of their proposals, 0 to 1; None if nothing is."""
+    if acceptance >= LOW_ACCEPTANCE:
+        return None
+    return (
+        f"mala accepted {acceptance:.2%} of its proposals at step size {step_size:g} and temperature "
+        f"{temperature:g}: the chains have hardly moved (a proposal that leaves [0, 1] in one pixel is refused whole)"
+    )
+
+
 def _warnings(told: dict[str, Any], anneal: bool) -> list[str]:
-    said, temperature, mean = [], told["temperature"], told["acceptance"]["mean"]
-    if told["steps"] and mean < LOW_ACCEPTANCE:
-        said.append(
-            f"mala accepted {mean:.2%} of its proposals at step size {told['step_size']:g} and temperature "
-            f"{temperature:g}: the chains have hardly moved (a proposal that leaves [0, 1] in one pixel is refused "
-            "whole); lower sampling.step_size or raise sampling.temperature"
-        )
+    said, temperature = [], told["temperature"]
+    still = hardly_moved(told["acceptance"]["mean"], told["step_size"], temperature)
+    if told["steps"] and still:
+        said.append(f"{still}; lower sampling.step_size or raise sampling.temperature")
     if temperature < FINE_TEMPERATURE:
         said.append(
             f"at temperature {temperature:g} the rounding of float32 energies decides which proposals are accepted"
@@ -75,6 +82,6 @@ def _warnings(told: dict[str, Any], anneal: bool) -> list[str]:
     return said
 
 
-def _number(value: Any) -> float:
+def decimal_of(value: Any) -> float:
     """Of a float32 scalar, the shortest decimal that means it."""
     return float(str(value.numpy()))

@@ -1,11 +1,11 @@
 """signature.json: what an exported folder says of itself, so that whoever has it needs nothing else. No TensorFlow.
 
-format        number of this format; a program reads those up to its own
+format        number of this format; a program reads those up to its own (format 1 knew no sampler but langevin)
 made_by       name and version of the program
 images        shape [height, width, channels], dtype and range of pixels, and how many grey levels the data had
 classes       names of the labels, in order; empty for a model that takes none
 weights       which of the trained weights these are: average, or best
-chain         the Langevin chains: steps by default, and what the signatures have built in
+chain         how samples are drawn: steps by default, and what the signatures have built in
 signatures    inputs and outputs of each by name, with dtype and shape; null is an axis of any length
 files         sha256 of every file that a program reads
 """
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ebm_tf.errors import MissingInput
 from ebm_tf.files import inside, sha256_of
 
-FORMAT = 1
+FORMAT = 2
 SIGNATURE = "signature.json"
 SAVED_MODEL = "saved_model"
 
@@ -41,13 +41,18 @@ class Images(_Part):
 
 
 class ChainDefaults(_Part):
-    """Of the chains that draw samples; all but steps and batch_size is built into the signatures."""
+    """Of the chains that draw samples; all but steps and batch_size is built into the signatures.
 
+    MALA has a temperature, and makes no use of noise_scale and anneal.
+    """
+
+    sampler: Literal["langevin", "mala"] = "langevin"
     steps: int = Field(ge=1)
     step_size: float
     noise_scale: float
     anneal: bool
     gradient_clip: Optional[float]
+    temperature: Optional[float] = None
     batch_size: int = Field(ge=1)
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Optional
 
 from ebm_tf.errors import EBMError
 from pipelines.interruption import GRACE_SECONDS
@@ -44,8 +44,8 @@ def stage_command(name: str, spec: Path, output: Path) -> list[str]:
 
 def run_stage(
     name: str, title: str, spec: Path, output: Path, log: Path, lock: int, progress: Progress
-) -> None:
-    """Run a stage to its end.
+) -> Optional[float]:
+    """Run a stage to its end; returns the most memory that its process held, in MiB, None where it did not tell.
 
     Args:
         name: name of the task.
@@ -75,15 +75,18 @@ def run_stage(
             )
         )
         try:
-            error = _listen(child, log_file, progress)
+            last = _listen(child, log_file, progress)
             code = child.wait()
         except BaseException:
             _end_group(child)
             raise
         finally:
             _signal_group(child, signal.SIGKILL)  # what it started, should it have been killed before that
+    error = last if last.get("event") == "error" else None
     if code != 0 or error:
         raise StageError(*_failure(title, code, error), log=log)
+    peak = last.get("peak_memory_mib")
+    return float(peak) if isinstance(peak, (int, float)) else None
 
 
 def _environment() -> dict[str, str]:
@@ -92,20 +95,20 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _listen(child: subprocess.Popen[str], log: IO[str], progress: Progress) -> dict[str, Any] | None:
-    """Read events until the child closes its stdout; returns the last error event."""
-    error = None
+def _listen(child: subprocess.Popen[str], log: IO[str], progress: Progress) -> dict[str, Any]:
+    """Read events until the child closes its stdout; returns the one that says how it ended, empty if none does."""
+    last: dict[str, Any] = {}
     assert child.stdout is not None
     for line in child.stdout:
         event = _event(line)
         if event is None:
             log.write(line)
-        elif event["event"] == "error":
-            error = event
+        elif event["event"] in ("error", "ended"):
+            last = event
         elif event["event"] == "progress":
             log.write(f"{event.get('done')}/{event.get('total')} {event.get('message', '')}\n")
             progress(event)
-    return error
+    return last
 
 
 def _event(line: str) -> dict[str, Any] | None:

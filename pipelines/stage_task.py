@@ -41,6 +41,7 @@ class StageTask(luigi.Task):
         VERSION: to be raised when a change of code changes the result.
         SETTINGS: sections of the experiment, or single settings ("section.key"), that the result depends on.
         UPSTREAM: tasks of the same experiment whose artifacts the stage reads.
+        ON_REQUEST: not among an experiment's tasks before it was asked for: a task of a study.
 
     A task whose settings or inputs depend on the experiment has `settings_of` or `inputs_of` of its own; there, an
     input may be a task of another experiment.
@@ -74,6 +75,7 @@ class StageTask(luigi.Task):
     VERSION: ClassVar[int] = 1
     SETTINGS: ClassVar[tuple[str, ...]] = ()
     UPSTREAM: ClassVar[tuple[type[StageTask], ...]] = ()
+    ON_REQUEST: ClassVar[bool] = False
 
     @classmethod
     def of(
@@ -242,7 +244,7 @@ class StageTask(luigi.Task):
             attempt.note()
             tell(event)
 
-        run_stage(self.name(), self.title, spec, artifact.output, artifact.log, lock, progress)
+        peak = run_stage(self.name(), self.title, spec, artifact.output, artifact.log, lock, progress)
         if not any(path.is_file() for path in artifact.output.rglob("*")):
             raise StageError(f"{self.title}: its process ended well but wrote no files", 3, artifact.log)
         record = {
@@ -256,6 +258,7 @@ class StageTask(luigi.Task):
             "attempts": attempt.number,
             "seconds": attempt.seconds,
             "seconds_verifying": verified,
+            "peak_memory_mib": peak,
             "tracking_url": tracking_url(artifact),
         }
         publish(artifact, record)
@@ -311,7 +314,7 @@ class StageTask(luigi.Task):
         return tell
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _fingerprint(task: type[StageTask], experiment: str) -> str:
     """Of a task of an experiment given as canonical JSON."""
     values = json.loads(experiment)

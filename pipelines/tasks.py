@@ -6,21 +6,30 @@ import difflib
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ebm_tf import demands
 from ebm_tf.baselines.plan import plan
-from ebm_tf.config import Augmentation, Experiment, Extractor, Langevin, Model, Sampling
+from ebm_tf.config import Augmentation, Compute, Experiment, Extractor, Langevin, Model, Sampling
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
 from ebm_tf.evaluation.extractors.sources import demand_source
 from ebm_tf.initial import demand_same_network, initial_model
 from ebm_tf.models.summary import summarise
+from ebm_tf.studies import design
+from ebm_tf.workers.cluster import demand_chief
 from pipelines.knowledge import as_the_own, images_of, labels_known
 from pipelines.stage_task import Inputs, StageTask
 
 ACCELERATOR = {"accelerator": 1}
-"""The Luigi resource that lets one task at a time train or sample."""
+"""The Luigi resource that lets one task at a time train, sample or measure a shard."""
+OF_JUDGING = tuple(
+    f"evaluation.{key}"
+    for key in ("seed", "inception_score_splits", "manifold_neighbours", "manifold_images")
+)
+"""Settings that samples are judged by where nothing is resampled."""
+OF_THE_FILM = ("sampling.film_chains", "sampling.film_frames")
+"""Settings that only GenerateSamples' film strip depends on."""
 
 
 class PrepareDataset(StageTask):
@@ -112,7 +121,7 @@ class BaselineStatistics(FeatureTask):
 class TrainEBM(StageTask):
     """Trains the energy-based model."""
 
-    VERSION = 2
+    VERSION = 3
     SETTINGS = (
         "seed",
         "model",
@@ -142,7 +151,8 @@ class TrainEBM(StageTask):
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
-        """A network that can be built for these images, and that any weights to start from are of."""
+        """A network for these images, which is that of weights to start from; of several workers, the chief."""
+        demand_chief(Compute(**experiment["compute"]))
         if images := images_of(experiment["dataset"]):
             settings, start = Model(**experiment["model"]), experiment["training"]["initial_model"]
             summarise(settings, images.shape, images.classes)
@@ -174,7 +184,7 @@ class ShowAugmentations(StageTask):
 class SamplingTask(StageTask):
     """A task that draws from a trained model: the energy model, or the baseline (sampling.source)."""
 
-    UPSTREAM = (PrepareDataset,)
+    UPSTREAM: ClassVar[tuple[type[StageTask], ...]] = (PrepareDataset,)
     resources = ACCELERATOR
 
     @classmethod
@@ -197,8 +207,8 @@ class SamplingTask(StageTask):
         return {**super().inputs_of(experiment), trained.name(): (trained, experiment, "")}
 
 
-class DrawSamples(SamplingTask):
-    """Draws one shard of the samples (sampling.shard_size).
+class ShardTask(StageTask):
+    """A task of one shard of the samples (sampling.shard_size).
 
     Its experiment has one entry more than the one that was asked for: "shard", the number of its first sample and how
     many there are.
@@ -206,10 +216,8 @@ class DrawSamples(SamplingTask):
 
     @classmethod
     def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
-        """Those of the samples, but for the film's, and which samples."""
-        of_the_film = ("sampling.film_chains", "sampling.film_frames")
-        shared = (path for path in super().settings_of(experiment) if path not in of_the_film)
-        return (*shared, *(("shard",) if cls.applies(experiment) else ()))
+        """Also which samples."""
+        return (*super().settings_of(experiment), *(("shard",) if cls.applies(experiment) else ()))
 
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
@@ -218,7 +226,7 @@ class DrawSamples(SamplingTask):
 
     @classmethod
     def applies(cls, experiment: dict[str, Any]) -> bool:
-        """Where it is told which shard to draw; GenerateSamples does."""
+        """Where it is told which shard it is of."""
         return "shard" in experiment
 
     @classmethod
@@ -226,9 +234,18 @@ class DrawSamples(SamplingTask):
         """A shard."""
         if not cls.applies(experiment):
             raise ConfigError(
-                "DrawSamples draws the one shard that GenerateSamples asks it for; run GenerateSamples, with a "
-                "sampling.shard_size below sampling.count"
+                "DrawSamples and MeasureShard are of one shard of the samples; run GenerateSamples or EvaluateFID, "
+                "which have them for every shard, with a sampling.shard_size below sampling.count"
             )
+
+
+class DrawSamples(ShardTask, SamplingTask):
+    """Draws one shard of the samples (sampling.shard_size)."""
+
+    @classmethod
+    def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
+        """Those of the samples, but for the film's."""
+        return tuple(path for path in super().settings_of(experiment) if path not in OF_THE_FILM)
 
 
 class GenerateSamples(SamplingTask):
@@ -237,12 +254,7 @@ class GenerateSamples(SamplingTask):
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
         """The images and the model that is sampled; of samples in shards also these."""
-        inputs, shards = super().inputs_of(experiment), shards_of(experiment["sampling"])
-        baseline = "sngan " if experiment["sampling"]["source"] == "sngan" else ""
-        for number, shard in enumerate(shards, start=1):
-            variant = f"{baseline}shard {number} of {len(shards)}"
-            inputs[f"shard {number}"] = (DrawSamples, {**experiment, "shard": shard}, variant)
-        return inputs
+        return {**super().inputs_of(experiment), **a_task_for_each_shard(DrawSamples, experiment)}
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
@@ -256,12 +268,22 @@ class GenerateSamples(SamplingTask):
             demands.wanted_labels(sampling.labels, labels_known(experiment, images))
 
 
-def shards_of(sampling: dict[str, Any]) -> list[list[int]]:
-    """First sample and number of samples of each shard; none where one task draws all."""
+def a_task_for_each_shard(task: type[ShardTask], experiment: dict[str, Any]) -> Inputs:
+    """The shards of the samples as the inputs "shard 1", "shard 2" and so on; none where one task draws all."""
+    sampling = experiment["sampling"]
     count, size = sampling["count"], sampling["shard_size"]
     if size is None or size >= count:
-        return []
-    return [[first, min(size, count - first)] for first in range(0, count, size)]
+        return {}
+    shards = [[first, min(size, count - first)] for first in range(0, count, size)]
+    baseline = "sngan " if sampling["source"] == "sngan" else ""
+    return {
+        f"shard {number}": (
+            task,
+            {**experiment, "shard": shard},
+            f"{baseline}shard {number} of {len(shards)}",
+        )
+        for number, shard in enumerate(shards, start=1)
+    }
 
 
 class RetrieveNeighbours(StageTask):
@@ -279,11 +301,27 @@ class RetrieveNeighbours(StageTask):
         return inputs
 
 
+class MeasureShard(ShardTask, FeatureTask):
+    """Measures the features of one shard of the samples (sampling.shard_size)."""
+
+    resources = ACCELERATOR
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """The extractor, and the shard."""
+        return {**super().inputs_of(experiment), DrawSamples.name(): (DrawSamples, experiment, "")}
+
+
 class EvaluateFID(FeatureTask):
     """Measures the samples: Fréchet distance, KID, precision, recall and more, beside those of the baselines."""
 
     SETTINGS = ("evaluation",)
     UPSTREAM = (PrepareDataset, ReferenceStatistics, BaselineStatistics, GenerateSamples)
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """What is judged and by what; of samples in shards also the features of each."""
+        return {**super().inputs_of(experiment), **a_task_for_each_shard(MeasureShard, experiment)}
 
 
 class CompareModels(StageTask):
@@ -381,16 +419,81 @@ class ComposeModels(StageTask):
         return inputs
 
 
+class JudgeTraining(FeatureTask, SamplingTask):
+    """Measures how good, and how different from each other, samples are; made for studies, where all is a result."""
+
+    UPSTREAM = (PrepareDataset, ReferenceStatistics)
+    ON_REQUEST = True
+
+    @classmethod
+    def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
+        """Those of the samples, but for the film's, and of what is measured; nothing here is resampled."""
+        drawn = (path for path in super().settings_of(experiment) if path not in OF_THE_FILM)
+        return (*drawn, *OF_JUDGING)
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """As GenerateSamples; and as many samples as recall has neighbours."""
+        GenerateSamples.demand(experiment)
+        count, needed = experiment["sampling"]["count"], experiment["evaluation"]["manifold_neighbours"] + 1
+        if count < needed:
+            raise ConfigError(
+                f"sampling.count is {count}, and recall needs {needed} samples or more "
+                "(evaluation.manifold_neighbours and one); give more, or fewer neighbours"
+            )
+
+
+class Study(StageTask):
+    """Sets trainings beside each other that differ in what the study is about, with several seeds each."""
+
+    SETTINGS = ("studies", "langevin", *OF_JUDGING, "evaluation.confidence")
+    UPSTREAM = (PrepareDataset, ReferenceStatistics)
+    ON_REQUEST = True
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """Real images, every training, and what it came to."""
+        inputs = super().inputs_of(experiment)
+        for case, seed in design.trainings(cls.name(), experiment):
+            other, name = design.as_trained(experiment, case, seed), design.called(case, seed)
+            inputs[f"{name}: training"] = (TrainEBM, other, name)
+            inputs[f"{name}: judged"] = (JudgeTraining, other, name)
+        return inputs
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """Cases that differ."""
+        design.demand_possible(cls.name(), experiment)
+
+
+class StudyNoiseInit(Study):
+    """Trains with and without L_KL, with chains from noise and from the buffer (S D.1, figure 1)."""
+
+
+class StudyTruncation(Study):
+    """Trains with L_KL through the last step of the chain, the last m, and all (S D.2, figures 6 and 7)."""
+
+
+class StudyCollapse(Study):
+    """Trains with both terms of L_KL, either and neither, and tells how diverse samples are (S D.3, figure 8)."""
+
+
 class ExportModel(StageTask):
     """Writes the model as a folder that needs none of this code, and checks it in such a process."""
 
-    VERSION = 2
+    VERSION = 3
     SETTINGS = (
-        *(f"sampling.{key}" for key in ("weights", "steps", "step_size", "noise_scale", "batch_size")),
+        *(f"sampling.{key}" for key in ("weights", "sampler", "temperature", "steps", "step_size")),
+        *(f"sampling.{key}" for key in ("noise_scale", "batch_size")),
         "langevin",
         "model",
     )
     UPSTREAM = (TrainEBM, PrepareDataset)
+
+    @classmethod
+    def demand(cls, experiment: dict[str, Any]) -> None:
+        """A temperature where chains have one, and only there."""
+        demands.temperature_fits(Sampling(**experiment["sampling"]), Langevin(**experiment["langevin"]))
 
 
 class Report(FeatureTask):
@@ -417,6 +520,39 @@ class Report(FeatureTask):
             )
 
 
+class ReproducePaper(StageTask):
+    """Holds every table, figure and claim of the paper's supplementary against this experiment, in one report."""
+
+    SETTINGS = ("dataset", "model", "langevin", "augmentation")
+    UPSTREAM = (
+        ReferenceStatistics,
+        BaselineStatistics,
+        GenerateSamples,
+        EvaluateFID,
+        RetrieveNeighbours,
+        CompareModels,
+        EvaluateOOD,
+        StudyNoiseInit,
+        StudyTruncation,
+        StudyCollapse,
+    )
+    ON_REQUEST = True
+
+    @classmethod
+    def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
+        """All that the claims are about, of the energy model; a composition where the experiment names one."""
+        experiment = {**experiment, "sampling": {**experiment["sampling"], "source": "ebm"}}
+        composed: Inputs = {}
+        if experiment["compose"]["members"]:
+            composed[ComposeModels.name()] = (ComposeModels, experiment, "")
+        return {
+            **extractor_of(experiment),
+            **CompareModels.inputs_of(experiment),
+            **super().inputs_of(experiment),
+            **composed,
+        }
+
+
 TASKS: dict[str, type[StageTask]] = {
     task.name(): task
     for task in (
@@ -431,12 +567,18 @@ TASKS: dict[str, type[StageTask]] = {
         DrawSamples,
         GenerateSamples,
         RetrieveNeighbours,
+        MeasureShard,
         EvaluateFID,
         CompareModels,
         EvaluateOOD,
         ComposeModels,
+        JudgeTraining,
+        StudyNoiseInit,
+        StudyTruncation,
+        StudyCollapse,
         ExportModel,
         Report,
+        ReproducePaper,
     )
 }
 """Every task by name, each after those that it needs."""
@@ -481,9 +623,24 @@ def with_dependents(steps: Sequence[StageTask], names: Collection[str]) -> list[
 
 
 def all_tasks(experiment: Experiment, root: Path) -> list[StageTask]:
-    """Every task that the experiment has a use for, and all that they stand on, each after those that it needs."""
+    """Every task that the experiment has a use for, and all that they stand on, each after those that it needs.
+
+    Those that run on request alone, with a hundred trainings below them, are there once they or an input are begun.
+    """
     values = experiment.model_dump(mode="json")
-    return _in_order([task.of(experiment, root) for task in TASKS.values() if task.applies(values)])
+    tasks = [kind.of(experiment, root) for kind in TASKS.values() if kind.applies(values)]
+    usual = _in_order([task for task in tasks if not task.ON_REQUEST])
+    known = {step.key for step in usual}
+    return _in_order([*usual, *(task for task in tasks if task.ON_REQUEST and _begun(task, known))])
+
+
+def _begun(root_task: StageTask, known: Collection[str]) -> bool:
+    """Whether the task, or an input that is not known without it, is built or in work."""
+    return any(
+        step.artifact.exists() or step.artifact.work.exists()
+        for step in (root_task, *root_task.requires())
+        if step.key not in known
+    )
 
 
 def _in_order(pending: list[StageTask]) -> list[StageTask]:

@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ebm_tf.config import Langevin, Model, Sampling
+from ebm_tf.config import Langevin, Model, Sampling, chain_of_samples
 from ebm_tf.export import export
 from ebm_tf.files import sha256_of
 from ebm_tf.models.energy import EnergyModel, load_trained, save_model_card
 from ebm_tf.plain_keras import plain_model, write_plain
+from ebm_tf.sampling_settings import method_of
 from ebm_tf.signature import Signature, digests
 from ebm_tf.stages import export_model
 from tests.stages.small_models import CLASSES, LEVELS, SHAPE, data_in, energy_model_in, run_stage
 
 LANGEVIN = Langevin(steps=3, step_size=0.5, noise_scale=0.01)
 SAMPLING = Sampling(steps=4, batch_size=5)
-SETTINGS = ("weights", "steps", "step_size", "noise_scale", "batch_size")
+SETTINGS = ("weights", "sampler", "temperature", "steps", "step_size", "noise_scale", "batch_size")
 
 
 def network(conditional: bool) -> Model:
@@ -51,39 +52,41 @@ def record_in(folder: Path, task: str, settings: dict[str, Any], files: Sequence
     return folder
 
 
-def exported(folder: Path, conditional: bool) -> Path:
+def exported(folder: Path, conditional: bool, sampling: Sampling = SAMPLING) -> Path:
     """An exported folder, by the stage; in `folder` is `trained`, which it was made from."""
     (folder / "data").mkdir()
     data = record_in(data_in(folder / "data"), "PrepareDataset", {"dataset": {"name": "digits"}})
     settings = {
         "model": network(conditional).model_dump(),
         "langevin": LANGEVIN.model_dump(),
-        "sampling": {key: getattr(SAMPLING, key) for key in SETTINGS},
+        "sampling": {key: getattr(sampling, key) for key in SETTINGS},
     }
     inputs = {"TrainEBM": trained_in(folder / "trained", conditional), "PrepareDataset": data}
     out, _ = run_stage(export_model, "ExportModel", folder / "stage", settings, inputs)
     return out
 
 
-def unchecked(folder: Path, conditional: bool) -> tuple[Path, EnergyModel]:
+def unchecked(folder: Path, conditional: bool, sampling: Sampling = SAMPLING) -> tuple[Path, EnergyModel]:
     """An exported folder without a card, quicker to make; and the model that it is of."""
     model = load_trained(trained_in(folder / "trained", conditional))
     out = folder / "out"
-    functions = export(model, LANGEVIN.step_size, LANGEVIN.noise_scale, out / "saved_model")
+    functions = export(model, method_of(sampling, LANGEVIN, 1), out / "saved_model")
     write_plain(plain_model(model), out / "keras")
-    signature_of(out, functions, model.classes).write(out)
+    signature_of(out, functions, model.classes, sampling).write(out)
     return out, model
 
 
-def signature_of(folder: Path, functions: Any, classes: int) -> Signature:
+def signature_of(folder: Path, functions: Any, classes: int, sampling: Sampling = SAMPLING) -> Signature:
     """What such a folder says of itself."""
-    chain = {"step_size": LANGEVIN.step_size, "noise_scale": LANGEVIN.noise_scale, "anneal": False}
+    step_size, noise_scale = chain_of_samples(sampling, LANGEVIN)
+    own = {key: getattr(sampling, key) for key in ("sampler", "temperature", "steps", "batch_size")}
+    chain = {"step_size": step_size, "noise_scale": noise_scale, "anneal": False, "gradient_clip": None}
     return Signature(
         made_by="a test",
         images={"shape": SHAPE, "levels": LEVELS},
         classes=CLASSES if classes else (),
         weights="average",
-        chain={**chain, "gradient_clip": None, "steps": SAMPLING.steps, "batch_size": SAMPLING.batch_size},
+        chain={**chain, **own},
         signatures=functions,
         files=digests(folder, sorted(path.name for path in folder.iterdir())),
     )

@@ -9,6 +9,8 @@ from typing import Optional
 
 import numpy as np
 
+from ebm_tf.files import sha256_of
+
 
 def write_store(
     folder: Path,
@@ -32,7 +34,7 @@ def write_store(
         "levels": levels,
         "classes": list(classes),
         "counts": {split: len(part) for split, part in images.items()},
-        "sha256": {},
+        "sha256": {file.name: sha256_of(file) for file in sorted(folder.glob("*.npy"))},
         "licence": "none",
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -18,7 +18,23 @@ WITHOUT_THE_PROJECT = CHECK_PROGRAM.partition("import numpy")[0]
 
 
 def test_each_example_has_a_test():
-    assert [path.name for path in EXAMPLES.glob("*.py")] == ["use_an_export.py"]
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"cut_photographs.py", "use_an_export.py"}
+
+
+def test_photographs_are_cut_alike_each_time(tmp_path):
+    """Skipped where scikit-image is not installed, which nothing else needs."""
+    pytest.importorskip("skimage")
+    for folder in ("first", "second"):
+        command = [sys.executable, EXAMPLES / "cut_photographs.py", tmp_path / folder]
+        assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.startswith(
+            "210 photo"
+        )
+    cut = sorted((tmp_path / "first").iterdir())
+    assert len(cut) == 210
+    for path in cut:
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+        with Image.open(path) as picture:
+            assert picture.size == (128, 128)
 
 
 @pytest.mark.parametrize("conditional", [True, pytest.param(False, marks=pytest.mark.slow)])

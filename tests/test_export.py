@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.chains import run_chains
 BLOCKS = (Conv(4), Pool(), Flatten(), Dense(8), Energy())
 SHAPE = (4, 6, 2)
 STEP_SIZE, NOISE_SCALE = 0.1, 0.02
+METHOD = Method(chain_settings(1, STEP_SIZE, NOISE_SCALE))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def model():
 def folder(model, tmp_path_factory):
     """A SavedModel of `model`."""
     made = tmp_path_factory.mktemp("export") / "saved_model"
-    export(model, STEP_SIZE, NOISE_SCALE, made)
+    export(model, METHOD, made)
     return made
 
 
@@ -123,7 +125,7 @@ def test_samples_may_be_drawn_in_ranges(folder, signatures):
 
 
 def test_what_is_told_of_the_signatures_is_what_they_take(model, tmp_path):
-    told = export(model, STEP_SIZE, NOISE_SCALE, tmp_path / "made")
+    told = export(model, METHOD, tmp_path / "made")
     functions = tf.saved_model.load(str(tmp_path / "made")).signatures
     for name, function in functions.items():
         _, inputs = function.structured_input_signature
@@ -169,6 +171,43 @@ class TestCommandLine:
         np.testing.assert_array_equal(drawn[0], drawn[1])
         assert not np.isclose(drawn[0], drawn[2]).all()
         np.testing.assert_allclose(drawn[0], sample(signatures, 257, 5, 11), atol=1e-5)
+
+
+class TestRefused:
+    """What a signature cannot take: an error with words, where a graph alone would crash or give some energies."""
+
+    @pytest.mark.parametrize("shape", [(2, 8, 12, 2), (2, 6, 4, 2), (2, 4, 6, 1), (4, 6, 2), (2, 48)])
+    @pytest.mark.parametrize("name", ["energy", "score", "refine"])
+    def test_images_of_another_shape(self, signatures, name, shape):
+        numbers = {"steps": tf.constant(2), "seed": tf.constant(1)} if name == "refine" else {}
+        received = "[" + ",".join(map(str, shape)) + "]"
+        said = f"Shape of tensor images {received} is not compatible with expected shape [?,4,6,2]"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(said)):
+            signatures[name](images=tf.zeros(shape), **numbers)
+
+    @pytest.mark.parametrize("dtype", [tf.float64, tf.uint8])
+    def test_images_of_another_type(self, signatures, dtype):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="was expected to be a float tensor but is a"
+        ):
+            signatures["energy"](images=tf.zeros((2, *SHAPE), dtype))
+
+    def test_no_images(self, signatures):
+        said = r"give one image or more; received:\] \[0\]"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+            signatures["score"](images=tf.zeros((0, *SHAPE)))
+        with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+            sample(signatures, 0, 5, 1)
+
+    def test_numbers_that_are_none(self, signatures):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=r"steps must be 0 or more; received:\] \[-1\]"
+        ):
+            sample(signatures, 2, -1, 1)
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=r"Shape of tensor count \[2\] is not compatible"
+        ):
+            sample(signatures, [2, 3], 5, 1)
 
 
 def test_refining_starts_from_the_given_images(signatures, model):
@@ -227,12 +266,72 @@ def test_an_export_that_cannot_be_loaded_is_refused_in_one_line(folder, model, t
 
 
 def test_annealing_and_the_gradient_clip_are_exported(model, tmp_path):
-    export(model, STEP_SIZE, NOISE_SCALE, tmp_path / "other", anneal=True, gradient_clip=0.01)
-    loaded = tf.saved_model.load(str(tmp_path / "other"))
     chain = chain_settings(5, STEP_SIZE, NOISE_SCALE, anneal=True, gradient_clip=0.01)
+    export(model, Method(chain), tmp_path / "other")
+    loaded = tf.saved_model.load(str(tmp_path / "other"))
     expected = fresh(model, chain, 4, 11, 4)
     assert not np.allclose(expected, fresh(model, chain_settings(5, STEP_SIZE, NOISE_SCALE), 4, 11, 4))
     np.testing.assert_allclose(sample(loaded.signatures, 4, 5, 11), expected, atol=1e-5)
+
+
+class TestMala:
+    """The export of a model that is sampled by MALA."""
+
+    COLD = Method(chain_settings(6, 1e-3, 0.0), temperature=tf.constant(0.02))
+
+    @pytest.fixture(scope="class")
+    def told(self, model, tmp_path_factory):
+        """The folder of the SavedModel, and what it is said to take and give."""
+        folder = tmp_path_factory.mktemp("mala") / "made"
+        return folder, export(model, self.COLD, folder)
+
+    @pytest.fixture(scope="class")
+    def functions(self, told):
+        loaded = tf.saved_model.load(str(told[0]))
+        yield loaded.signatures
+
+    def drawn(self, model, starts, batch_size, kind=Kind.FRESH):
+        """Ends of the pipeline's chains, and the share that each accepted."""
+        batches = stream_chains(model, starts, 7, self.COLD, 11, batch_size, no_report, None, kind)
+        each = [(batch.images, batch.acceptance) for batch in batches]
+        return tuple(map(np.concatenate, zip(*each)))
+
+    def test_its_samples_are_those_of_the_pipeline(self, functions, model):
+        """Proposal by proposal: a chain that took another would end elsewhere."""
+        numbers = {"count": tf.constant(7), "steps": tf.constant(6), "seed": tf.constant(11)}
+        found = functions["sample"](**numbers)
+        for batch_size in (2, 7):
+            images, acceptance = self.drawn(
+                model, lambda first, count: uniform_noise(first, count, SHAPE, 11), batch_size
+            )
+            np.testing.assert_allclose(found["images"], images, atol=1e-5)
+            np.testing.assert_allclose(found["acceptance"], acceptance, rtol=1e-6)
+        assert 0 < acceptance.mean() < 1, "the case is meant to refuse some and to accept some"
+        assert len(set(acceptance)) > 1
+
+    def test_what_it_refines_is_what_the_pipeline_would(self, functions, model):
+        start = images(7)
+        ends, acceptance = self.drawn(
+            model, lambda first, count: start[first : first + count], 7, Kind.REFINED
+        )
+        found = functions["refine"](images=start, steps=tf.constant(6), seed=tf.constant(11))
+        np.testing.assert_allclose(found["images"], ends, atol=1e-5)
+        np.testing.assert_allclose(found["acceptance"], acceptance, rtol=1e-6)
+        still = functions["refine"](images=start, steps=tf.constant(0), seed=tf.constant(11))
+        np.testing.assert_array_equal(still["images"], start)
+        np.testing.assert_array_equal(still["acceptance"], np.zeros(7))
+
+    def test_only_what_moves_tells_an_acceptance(self, told, signatures):
+        _, functions = told
+        assert (
+            set(functions["sample"].outputs) == set(functions["refine"].outputs) == {"images", "acceptance"}
+        )
+        assert functions["sample"].outputs["acceptance"].shape == (None,)
+        assert set(functions["energy"].outputs) == {"energy"}
+        assert set(signatures["sample"].structured_outputs) == {"images"}, "Langevin chains accept everything"
+
+    def test_the_check_in_another_process_passes(self, told, model):
+        assert check_export(told[0], model, images(5).numpy())["repeated_sample"] == 0
 
 
 @pytest.mark.slow
@@ -242,7 +341,7 @@ def test_a_model_of_less_precision_is_compared_as_closely_as_it_can_be(tmp_path)
         EnergyModel((Conv(4), Residual(), *BLOCKS[1:]), SHAPE, LayerOptions(precision="bfloat16"), seed)
         for seed in (1, 2)
     ]
-    export(models[0], STEP_SIZE, NOISE_SCALE, tmp_path / "made")
+    export(models[0], METHOD, tmp_path / "made")
     differences = check_export(tmp_path / "made", models[0], images(5).numpy(), precision="bfloat16")
     assert differences["repeated_sample"] == 0
     with pytest.raises(EBMError, match="the export answers otherwise than the model"):
@@ -269,7 +368,7 @@ class TestConditional:
     @pytest.fixture(scope="class")
     def folder(self, model, tmp_path_factory):
         made = tmp_path_factory.mktemp("export") / "saved_model"
-        export(model, STEP_SIZE, NOISE_SCALE, made)
+        export(model, METHOD, made)
         return made
 
     @pytest.fixture(scope="class")
@@ -303,6 +402,18 @@ class TestConditional:
     def test_the_check_in_another_process_passes(self, folder, model):
         differences = check_export(folder, model, images(5).numpy(), self.LABELS)
         assert max(differences.values()) <= 1e-5
+
+    @pytest.mark.parametrize("labels", [[1], [0, 1, 2]])
+    @pytest.mark.parametrize("name", ["energy", "score", "refine"])
+    def test_as_many_labels_as_images_are_demanded(self, functions, name, labels):
+        numbers = {"steps": tf.constant(2), "seed": tf.constant(1)} if name == "refine" else {}
+        said = rf"give a label for each image; received:\] \[{len(labels)}\] \[2\]"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+            functions[name](images=images(2), labels=tf.constant(labels), **numbers)
+
+    def test_labels_of_another_shape_are_refused(self, functions):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"Shape of tensor labels \[1,2\] is not"):
+            functions["energy"](images=images(2), labels=tf.constant([[0, 1]]))
 
     @pytest.mark.parametrize("label", [-1, 3])
     def test_a_label_that_the_model_does_not_know_is_refused(self, functions, label):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ebm_tf.config import Sampling
 from ebm_tf.errors import ConfigError, EBMError, MissingInput
 from ebm_tf.export import CHECK_PROGRAM, SIGNATURES, export
 from ebm_tf.exported import Exported
@@ -21,6 +22,7 @@ from ebm_tf.langevin import chain_settings, energy_gradient
 from ebm_tf.model_card import NOT_MEASURED
 from ebm_tf.models.energy import build_energy_model, load_trained
 from ebm_tf.sampling import Method, stream_chains, uniform_noise
+from ebm_tf.sampling_settings import method_of
 from ebm_tf.signature import FORMAT, SIGNATURE, digests, read_signature
 from tests.damage import cut, flip, lose
 from tests.exports import LANGEVIN, SAMPLING, exported, network, signature_of
@@ -97,7 +99,7 @@ class TestFolder:
 
     def test_signature_json_tells_what_the_saved_model_has(self, folder, opened, model):
         about = json.loads((folder / SIGNATURE).read_text())
-        assert about["format"] == FORMAT == 1
+        assert about["format"] == FORMAT == 2
         assert about["images"] == {
             "shape": [8, 8, 1],
             "dtype": "float32",
@@ -106,7 +108,8 @@ class TestFolder:
         }
         assert about["classes"] == (CLASSES if model.classes else [])
         chain = {"steps": 4, "step_size": 0.5, "noise_scale": 0.01, "anneal": False, "gradient_clip": None}
-        assert about["chain"] == {**chain, "batch_size": 5}
+        langevin = {"sampler": "langevin", "temperature": None}
+        assert about["chain"] == {**langevin, **chain, "batch_size": 5}
         assert set(about["signatures"]) == set(SIGNATURES)
         for name, told in about["signatures"].items():
             function = opened._module.signatures[name]
@@ -250,14 +253,71 @@ class TestAnswers:
         refused("there are no labels, but this model is conditional: .* 0 to 2", labels_to_score, has, [], 4)
         refused("there are 3 labels for 4 images; give one for all", labels_to_score, has, [0, 1, 2], 4)
 
+    def test_what_a_graph_says_is_told_in_one_line(self, conditional_export):
+        opened = Exported(conditional_export)
+        said = (
+            r"^the exported model cannot draw samples: InvalidArgumentError: assertion failed: \[labels must be 0 to "
+            r"2; received:\] \[7\]$"
+        )
+        refused(said, list, opened.stream(1, 0, 2, np.array([7], np.int32)), kind=EBMError)
+
     @pytest.mark.slow
     def test_chains_that_diverged_are_no_images(self, tmp_path):
         model = build_energy_model(network(False), SHAPE, 0)
         model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
-        functions = export(model, 0.5, 0.01, tmp_path / "saved_model")
+        functions = export(model, Method(chain_settings(1, 0.5, 0.01)), tmp_path / "saved_model")
         signature_of(tmp_path, functions, 0).write(tmp_path)
         said = "3 of 3 samples have pixels that are not numbers: their chains diverged at the step size of .* 0.5;"
         refused(said, Exported(tmp_path).sample, 3, kind=EBMError)
+
+
+class TestMala:
+    """An export of an experiment that samples by MALA."""
+
+    SAMPLING = Sampling(steps=4, batch_size=5, sampler="mala", step_size=1e-5, temperature=0.5)
+
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        return exported(tmp_path_factory.mktemp("mala"), True, self.SAMPLING)
+
+    def test_it_says_so(self, folder):
+        chain = read_signature(folder).chain
+        assert (chain.sampler, chain.temperature, chain.step_size) == ("mala", 0.5, 1e-5)
+        card = (folder / "MODEL_CARD.md").read_text()
+        assert "Samples are drawn by chains of MALA" in card
+        assert (
+            "proposes a move of the size 1e-05 at the temperature 0.5; `acceptance` is the share of" in card
+        )
+        assert "`images` float32 [n, 8, 8, 1], `acceptance` float32 [n]" in card
+        assert "Langevin chains from noise" not in card
+
+    def test_its_samples_are_those_of_the_pipeline(self, folder):
+        """Of each class, in batches of other sizes, with the share that each chain accepted."""
+        opened, labels = Exported(folder), np.resize(np.arange(3, dtype=np.int32), 12)
+        model, method = load_trained(folder.parents[1] / "trained"), method_of(self.SAMPLING, LANGEVIN, 4)
+
+        def starts(first, count):
+            return uniform_noise(first, count, SHAPE, 9)
+
+        expected = list(stream_chains(model, starts, 12, method, 9, 12, lambda *_: None, labels))
+        found = list(opened.stream(12, 9, 4, labels))
+        assert [batch.first for batch in found] == [0, 5, 10]
+        acceptance = np.concatenate([batch.acceptance for batch in found])
+        np.testing.assert_allclose(acceptance, expected[0].acceptance, rtol=1e-6)
+        assert 0 < acceptance.mean() < 1, "the case is meant to refuse some and to accept some"
+        images = np.concatenate([batch.images for batch in found])
+        np.testing.assert_allclose(images, expected[0].images, atol=1e-5)
+        np.testing.assert_array_equal(opened.sample(12, seed=9), images)
+
+    @pytest.mark.parametrize(
+        "sampling, said",
+        [
+            ({"sampler": "mala", "noise_scale": 0.0}, "with a noise_scale of 0 its temperature is 0; give"),
+            ({"temperature": 0.5}, "the langevin sampler has none; set sampling.sampler=mala"),
+        ],
+    )
+    def test_a_temperature_that_cannot_be_is_refused(self, tmp_path, sampling, said):
+        refused(said, exported, tmp_path, True, Sampling(steps=4, batch_size=5, **sampling))
 
 
 class TestDamage:
@@ -280,9 +340,18 @@ class TestDamage:
     def test_a_newer_format_is_refused_by_its_number(self, copied):
         self.change(copied, format=7, more="unknown")
         said = (
-            r"signature\.json is of format 7, and this program knows formats up to 1: use the newer program"
+            r"signature\.json is of format 7, and this program knows formats up to 2: use the newer program"
         )
         refused(said, Exported, copied, kind=MissingInput)
+
+    def test_an_older_format_is_read(self, copied):
+        """As it was written before there was a sampler to tell."""
+        chain = json.loads((copied / SIGNATURE).read_text())["chain"]
+        older = {key: value for key, value in chain.items() if key not in ("sampler", "temperature")}
+        self.change(copied, format=1, chain=older)
+        assert read_signature(copied).chain.sampler == "langevin"
+        assert read_signature(copied).chain.temperature is None
+        assert Exported(copied).sample(2, seed=3).shape == (2, *SHAPE)
 
     @pytest.mark.parametrize(
         "values, said",

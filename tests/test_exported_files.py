@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ebm_tf.config import Sampling
 from ebm_tf.errors import MissingInput
 from ebm_tf.exported import Exported
 from ebm_tf.exported_files import ToJudge, demand_free_file, write_rows, write_samples
 from ebm_tf.grey_levels import at_mid_level, to_uint8
+from ebm_tf.signature import FORMAT
+from tests.damage import cut, lose
 from tests.exports import signature_of, unchecked
 from tests.refusals import refused
 from tests.small_disk import small_disk
@@ -162,6 +166,8 @@ def test_samples_of_a_seed_are_the_same_images_in_any_process(made, tmp_path):
         "count": 7,
         "seed": 3,
         "steps": 4,
+        "sampler": "langevin",
+        "acceptance": None,
         "labels": [0, 1, 2],
     }
     with np.load(tmp_path / "some.npz", allow_pickle=False) as file:
@@ -223,6 +229,27 @@ def test_an_unconditional_model_needs_no_labels(tmp_path):
     assert float(row.split()[1]) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("step_size, moved", [(1e-6, True), (1.0, False)])
+def test_of_mala_it_is_told_how_often_chains_moved(tmp_path, step_size, moved):
+    sampling = Sampling(steps=4, batch_size=5, sampler="mala", step_size=step_size, temperature=0.5)
+    folder, _ = unchecked(tmp_path, False, sampling)
+    asked = ("sample", "--model", folder, "--count", 7)
+    done = call(*asked, "--out", "some.npz", "--json", folder=tmp_path)
+    told = json.loads(done.stdout)
+    assert told["sampler"] == "mala"
+    assert (told["acceptance"] > 0.3) == moved
+    assert (told["acceptance"] == 0) != moved
+    warned = (
+        "warning: mala accepted 0.00% of its proposals at step size 1 and temperature 0.5: the chains have"
+    )
+    assert (warned in done.stderr) != moved
+    shown = call(*asked, "--out", "more.npz", folder=tmp_path).stdout
+    assert shown == (
+        f"more.npz: 7 samples of 4 steps, seed 0, {told['acceptance']:.1%} of mala's proposals accepted\n"
+    )
+
+
 @pytest.mark.parametrize(
     "arguments, code, said",
     [
@@ -240,6 +267,37 @@ def test_what_cannot_be_is_one_line(made, tmp_path, arguments, code, said):
     assert said in done.stderr
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def of_a_newer_format(path):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": FORMAT + 1}))
+
+
+SAMPLE, SCORE = ("sample", "--out", "a.png"), ("score", "images.npy", "--labels", "1")
+
+
+@pytest.mark.parametrize(
+    "command, damage, name, said",
+    [
+        (
+            SAMPLE,
+            of_a_newer_format,
+            "signature.json",
+            f"is of format {FORMAT + 1}, and this program knows formats",
+        ),
+        (SCORE, cut, "signature.json", "cannot be read (JSONDecodeError"),
+        (SCORE, cut, "saved_model/saved_model.pb", "has other bytes than were exported; get the folder anew"),
+        (SAMPLE, lose, "saved_model/variables/variables.index", "is missing; get the folder anew"),
+    ],
+)
+def test_an_export_that_is_newer_or_not_whole_is_one_line(made, tmp_path, command, damage, name, said):
+    half = Path(shutil.copytree(made[0], tmp_path / "half"))
+    damage(half / name)
+    done = call(*command, "--model", half, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith(f"error: {half / name} {said}")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["half"]
 
 
 def test_a_refusal_waits_for_no_tensorflow(tmp_path):

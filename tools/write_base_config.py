@@ -1,4 +1,4 @@
-"""Write configs/base.yaml: every setting with its default, its range and what it means, from ebm_tf/config.py."""
+"""Write configs/base.yaml and docs/settings.md: every setting with its default, range and meaning."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ebm_tf.config import Experiment, Setting, describe_settings
 from ebm_tf.config_files import CONFIG_FOLDER
+from tools.documentation.settings_page import PAGE, settings_page
 
 HEAD = """\
 # Every setting with its default: the paper's, where it names one. The other configs extend this one.
@@ -48,3 +49,4 @@ def _as_yaml(value: object) -> str:
 
 if __name__ == "__main__":
     (CONFIG_FOLDER / "base.yaml").write_text(base_config(), encoding="utf-8")
+    (CONFIG_FOLDER.parent / PAGE).write_text(settings_page(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Features of a set of images, kept on disk: written batch by batch, read block by block.
+"""Features of a set of images, kept on disk: written batch by batch or put together from parts, read block by block.
 
 A folder: `features.npy` float32 [n, d], `logits.npy` float32 [n, classes] where the extractor classifies,
 `moments.npz`, and last `features.json`, with the extractor's identity, n and the sha256 of the images: without it the
@@ -8,11 +8,11 @@ set is unfinished. What is read is mapped, not loaded, so that memory does not g
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,15 @@ from ebm_tf.errors import EBMError, MissingInput
 from ebm_tf.evaluation.distances import FrechetTo
 from ebm_tf.evaluation.extractors.base import FeatureExtractor, Identity
 from ebm_tf.evaluation.growing_features import GrowingFeatures, ImagesDigest, write_json
-from ebm_tf.evaluation.statistics import Moments
+from ebm_tf.evaluation.statistics import Moments, block_length
 from ebm_tf.files import UNREADABLE, inside
 
 Report = Callable[[int, int], None]
 """Is told the images done and those in all."""
 
+BLOCK = 250
+"""Images that are read, and held, at a time where nothing is made of them but their sha256."""
+ANEW = "measure them anew with --force MeasureShard"
 CARD = "features.json"
 FEATURES, LOGITS, MOMENTS = "features.npy", "logits.npy", "moments.npz"
 
@@ -107,12 +110,8 @@ def extract(
     Raises:
         EBMError: a feature is not finite.
     """
-    identity, count = extractor.identity, len(images)
-    widths = {FEATURES: identity.features}
-    if identity.classes is not None:
-        widths[LOGITS] = identity.classes
-    begun = {"extractor": identity.as_json(), "images": count}
-    growing, digest, seen = GrowingFeatures(folder, widths, begun), ImagesDigest(images.shape[1:]), 0
+    count = len(images)
+    growing, digest, seen = _growing(folder, extractor.identity, count), ImagesDigest(images.shape[1:]), 0
     if not growing.done:
         report(0, count)
     for batch in images.batches(batch_size):
@@ -129,8 +128,75 @@ def extract(
             growing.append(_rows(extractor, new, seen), digest.add(new))
             seen += len(new)
             report(seen, count)
-    _finish(folder, {**begun, "images_sha256": growing.images_sha256})
-    return FeatureSet.open(folder)
+    features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
+    return _finished(growing, Moments.of(features))
+
+
+def merge(parts: Sequence[FeatureSet], images: ImageSet, folder: Path) -> FeatureSet:
+    """The features of images that were measured in parts, each of the images that follow those of the part before.
+
+    Features and logits are those of the parts; the moments are the parts' merged (Chan, Golub, LeVeque 1979), which
+    differ from those of one pass by no more than rounding in float64.
+
+    Args:
+        parts: at least one. images: all that they are of, which are read once to compare their sha256.
+        folder: made, or emptied; holds the set afterwards.
+
+    Raises:
+        MissingInput: the parts are of several extractors, or of other images, or not of all of them.
+    """
+    identity, count = parts[0].identity, sum(map(len, parts))
+    if any(part.identity != identity for part in parts) or count != len(images):
+        raise MissingInput(
+            f"the parts have features of {count} images by {_extractors(parts)}, and {images.name} are "
+            f"{len(images)}; {ANEW}"
+        )
+    growing, digest, moments = _growing(folder, identity, count), ImagesDigest(images.shape[1:]), None
+    growing.start_over()
+    for part, own in zip(parts, _digests(images, [len(part) for part in parts])):
+        if own.hexdigest() != part.images_sha256:
+            raise MissingInput(
+                f"features {growing.done} to {growing.done + len(part) - 1} are of other images than {images.name} "
+                f"has there; {ANEW}"
+            )
+        images_sha256, length = digest.merge(own), block_length(identity.features)
+        for first in range(0, len(part), length):
+            growing.append(_some(part, slice(first, first + length)), images_sha256)
+        moments = part.moments if moments is None else moments.merge(part.moments)
+    assert moments is not None  # there is a part
+    return _finished(growing, moments)
+
+
+def _growing(folder: Path, identity: Identity, count: int) -> GrowingFeatures:
+    widths = {FEATURES: identity.features}
+    if identity.classes is not None:
+        widths[LOGITS] = identity.classes
+    return GrowingFeatures(folder, widths, {"extractor": identity.as_json(), "images": count})
+
+
+def _digests(images: ImageSet, lengths: Sequence[int]) -> Iterator[ImagesDigest]:
+    """Of the first so many images, of the next so many, and so on."""
+    batches = images.batches(BLOCK)
+    batch = next(batches)
+    for length in lengths:
+        digest, left = ImagesDigest(images.shape[1:]), length
+        while left:
+            batch = batch if len(batch) else next(batches)
+            digest.add(batch[:left])
+            left, batch = left - len(batch[:left]), batch[left:]
+        yield digest
+
+
+def _some(part: FeatureSet, rows: slice) -> dict[str, npt.NDArray[np.float32]]:
+    """Rows of a set, by the names of its files."""
+    logits = {} if part.logits is None else {LOGITS: part.logits[rows]}
+    return {FEATURES: part.features[rows], **logits}
+
+
+def _extractors(parts: Sequence[FeatureSet]) -> str:
+    """The extractors of some sets, in words."""
+    found = dict.fromkeys(f"{part.identity.name} (sha256 {part.identity.sha256[:12]})" for part in parts)
+    return " and ".join(found)
 
 
 def _mapped(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -163,7 +229,7 @@ def _finite(part: npt.NDArray[np.float32], extractor: str, first: int) -> npt.ND
     return part
 
 
-def _finish(folder: Path, card: dict[str, Any]) -> None:
-    features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
-    Moments.of(features).save(folder / MOMENTS)
-    write_json(folder / CARD, card)
+def _finished(growing: GrowingFeatures, moments: Moments) -> FeatureSet:
+    moments.save(growing.folder / MOMENTS)
+    write_json(growing.folder / CARD, {**growing.begun, "images_sha256": growing.images_sha256})
+    return FeatureSet.open(growing.folder)

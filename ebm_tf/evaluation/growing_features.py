@@ -131,6 +131,15 @@ class ImagesDigest:
         """The digest, in hexadecimal, with more images uint8 [n, H, W, C], n >= 0."""
         for image in images:
             self._sum += int.from_bytes(hashlib.sha256(image.tobytes()).digest(), "big")
+        return self.hexdigest()
+
+    def merge(self, other: ImagesDigest) -> str:
+        """The digest with the images of another one, which are of the same shape."""
+        self._sum += other._sum
+        return self.hexdigest()
+
+    def hexdigest(self) -> str:
+        """The digest of all images up to now."""
         return hashlib.sha256(self._shape + (self._sum % 2**256).to_bytes(32, "big")).hexdigest()
 
 

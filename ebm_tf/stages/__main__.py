@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import os
-import re
 import signal
 import sys
 import threading
@@ -15,8 +13,9 @@ import traceback
 from pathlib import Path
 from typing import TextIO
 
-from ebm_tf.errors import EBMError, MissingInput
-from ebm_tf.stages.context import Context, claim_stdout
+from ebm_tf.errors import EBMError, as_one_line
+from ebm_tf.memory import peak_mib
+from ebm_tf.stages.context import Context, claim_stdout, error_event, say
 
 STAGES = {
     "PrepareDataset": "prepare_dataset",
@@ -26,19 +25,24 @@ STAGES = {
     "ReferenceStatistics": "reference_statistics",
     "BaselineStatistics": "baseline_statistics",
     "TrainEBM": "train_ebm",
+    "JoinTraining": "join_training",
     "TrainSNGAN": "train_sngan",
     "DrawSamples": "draw_samples",
     "GenerateSamples": "generate_samples",
     "RetrieveNeighbours": "retrieve_neighbours",
+    "MeasureShard": "measure_shard",
     "EvaluateFID": "evaluate_fid",
     "CompareModels": "compare_models",
     "EvaluateOOD": "evaluate_ood",
     "ComposeModels": "compose_models",
+    "JudgeTraining": "judge_training",
+    "StudyNoiseInit": "study_noise_init",
+    "StudyTruncation": "study_truncation",
+    "StudyCollapse": "study_collapse",
     "ExportModel": "export_model",
     "Report": "report",
+    "ReproducePaper": "reproduce_paper",
 }
-OF_A_GRAPH = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\]$")
-"""Where TensorFlow met an error, as it puts it around what the error is."""
 
 
 def main() -> int:
@@ -66,9 +70,10 @@ def _told(options: argparse.Namespace, channel: TextIO) -> int:
     try:
         context = Context.read(options.spec, options.out, channel)
         _run(options.stage, context)
+        context.say({"event": "ended", "peak_memory_mib": round(peak_mib(), 1)})
     except Exception as error:
-        shown = _as_one_line(error)
-        print(_event(shown), file=channel, flush=True)
+        shown = as_one_line(error)
+        say(channel, error_event(shown))
         if type(shown) is EBMError and shown is not error:  # nothing that a user could mend
             traceback.print_exc()
         return shown.exit_code
@@ -94,21 +99,6 @@ def _end_with_parent(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _as_one_line(error: Exception) -> EBMError:
-    if isinstance(error, EBMError):
-        return error
-    first = OF_A_GRAPH.sub("", (str(error).strip() or "no message").splitlines()[0])
-    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in first:
-        return MissingInput(f"the disk is full, make room and run again ({first})")
-    return EBMError(f"{type(error).__name__}: {first}")
-
-
-def _event(error: EBMError) -> str:
-    import json
-
-    return json.dumps({"event": "error", "message": str(error), "exit_code": error.exit_code})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from ebm_tf import config_files
 from ebm_tf.config import Compute, Section
@@ -75,8 +75,12 @@ class Context:
 
     def say(self, event: dict[str, Any]) -> None:
         """One JSON line to the parent."""
-        self.channel.write(json.dumps(event) + "\n")
-        self.channel.flush()
+        say(self.channel, event)
+
+    def end(self, error: EBMError) -> NoReturn:
+        """Tell the parent of an error and end at once, whatever other threads do."""
+        self.say(error_event(error))
+        os._exit(error.exit_code)
 
     def write_json(self, name: str, values: Any) -> None:
         """A JSON file of the artifact."""
@@ -93,6 +97,17 @@ class Context:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise MissingInput(f"cannot read {path}: {error}") from error
+
+
+def say(channel: TextIO, event: dict[str, Any]) -> None:
+    """One JSON line to who listens."""
+    channel.write(json.dumps(event) + "\n")
+    channel.flush()
+
+
+def error_event(error: EBMError) -> dict[str, Any]:
+    """What the parent is told of an error."""
+    return {"event": "error", "message": str(error), "exit_code": error.exit_code}
 
 
 def claim_stdout() -> TextIO:

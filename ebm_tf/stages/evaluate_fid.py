@@ -1,4 +1,8 @@
-"""EvaluateFID: every metric of the samples, beside rows that say what the numbers mean."""
+"""EvaluateFID: every metric of the samples, beside rows that say what the numbers mean.
+
+Features of samples that were drawn in shards (sampling.shard_size) were measured in these, too, by MeasureShard, and
+are put together here.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,9 @@ from ebm_tf.evaluation.protocols import by_rows
 from ebm_tf.evaluation.rounding import NONE, rounded, with_spread
 from ebm_tf.evaluation.verdicts import level
 from ebm_tf.figures import save_bars
+from ebm_tf.shards import shards_among
 from ebm_tf.stages.context import Context
-from ebm_tf.stages.features import extract_all
+from ebm_tf.stages.features import extract_all, merge_all
 
 CONTEXT_ROWS = {
     "real_test": ("ReferenceStatistics", "test", "real test images"),
@@ -93,7 +98,8 @@ def _rows(context: Context, extractor: FeatureExtractor, kinds: dict[str, Any]) 
     """Every kind of samples that there is, then the rows that say what the numbers mean."""
     files = {name: context.inputs["GenerateSamples"] / f"{name}.npz" for name in kinds}
     images = {name: NpzImages(file) for name, file in files.items()}
-    sets = extract_all(context, extractor, images)
+    shards = shards_among(context.inputs)
+    sets = merge_all(context, shards, images) if shards else extract_all(context, extractor, images)
     rows = {name: Row(kind["title"], sets[name], _labels(files[name])) for name, kind in kinds.items()}
     for name, (task, folder, title) in CONTEXT_ROWS.items():
         rows[name] = Row(title, FeatureSet.open(context.inputs[task] / folder))

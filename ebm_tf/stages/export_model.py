@@ -10,19 +10,20 @@ MODEL_CARD.md       what people have to know
 from __future__ import annotations
 
 import shutil
-from typing import Any
 
 import numpy as np
 
 from ebm_tf import __version__
 from ebm_tf.config import chain_of_samples
 from ebm_tf.datasets.store import Store
+from ebm_tf.demands import temperature_fits
 from ebm_tf.export import SIGNATURES, check_export, check_plain, export
 from ebm_tf.initial import WEIGHTS
 from ebm_tf.model_card import CARD, Facts, model_card
 from ebm_tf.models.card import MODEL_CARD
 from ebm_tf.models.energy import EnergyModel, load_energy_model, save_model_card
 from ebm_tf.plain_keras import in_full_precision, plain_model, write_plain
+from ebm_tf.sampling_settings import decimal_of, method_of
 from ebm_tf.signature import SAVED_MODEL, ChainDefaults, Function, Images, Signature, digests
 from ebm_tf.stages.context import Context
 
@@ -73,14 +74,18 @@ def run(context: Context) -> None:
 def _write_saved_model(context: Context, model: EnergyModel) -> tuple[ChainDefaults, dict[str, Function]]:
     """Returns what its chains are, and what its signatures take and give."""
     sampling, langevin = context.section("sampling"), context.section("langevin")
+    temperature_fits(sampling, langevin)
+    method = method_of(sampling, langevin, sampling.steps)
+    functions = export(model, method, context.out / SAVED_MODEL)
     step_size, noise_scale = chain_of_samples(sampling, langevin)
-    moves: dict[str, Any] = {"anneal": langevin.anneal, "gradient_clip": langevin.gradient_clip}
-    functions = export(model, step_size, noise_scale, context.out / SAVED_MODEL, **moves)
     chain = ChainDefaults(
+        sampler=sampling.sampler,
         steps=sampling.steps,
         step_size=step_size,
         noise_scale=noise_scale,
+        anneal=langevin.anneal,
+        gradient_clip=langevin.gradient_clip,
+        temperature=None if method.temperature is None else decimal_of(method.temperature),
         batch_size=sampling.batch_size,
-        **moves,
     )
     return chain, functions

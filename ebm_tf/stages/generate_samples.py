@@ -21,7 +21,7 @@ from ebm_tf.figures import save_film, save_grid, save_rows
 from ebm_tf.grey_levels import to_uint8
 from ebm_tf.sampling import film, finite
 from ebm_tf.sampling_settings import describe_chain
-from ebm_tf.shards import Shards, Stacked, save_npz
+from ebm_tf.shards import Shards, Stacked, save_npz, shards_among
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.drawing import Chains, Source, draw_shard, source_of
 
@@ -31,7 +31,7 @@ CLASS_ROWS, CLASS_COLUMNS = 100, 10  # of classes.png, at most
 
 def run(context: Context) -> None:
     source, count = source_of(context), context.section("sampling").count
-    folders = [folder for name, folder in context.inputs.items() if name.startswith("shard ")]
+    folders = shards_among(context.inputs)
     own = context.work / "drawn"
     if not folders:
         shutil.rmtree(own, ignore_errors=True)

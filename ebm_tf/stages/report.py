@@ -54,10 +54,11 @@ def _pictures(context: Context) -> Iterator[dict[str, str]]:
     for place, words in PICTURES.items():
         task, file = place.split("/")
         if (picture := context.inputs[task] / file).is_file():
-            yield {"task": task, "words": words, "data": _embedded(picture)}
+            yield {"task": task, "words": words, "data": embedded(picture)}
 
 
-def _embedded(picture: Path) -> str:
+def embedded(picture: Path) -> str:
+    """A picture as a page holds it."""
     return base64.b64encode(picture.read_bytes()).decode("ascii")
 
 

@@ -2,6 +2,9 @@
 
 With selection.every above 0 the averaged weights are judged on the way. Then there are also selection.csv,
 selection_speed.csv, selection.png and, unless no evaluation came to a finite number, best.weights.h5.
+
+With health.on_divergence=keep a training that diverges is a result, too: `diverged` in metrics.json says when and
+why; rows go up to there, weights and buffer are those of the last checkpoint from before the trouble.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from typing import Optional
 
 import numpy as np
 
-from ebm_tf import devices
 from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.extractors.sources import load_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet
@@ -21,6 +23,7 @@ from ebm_tf.exported import load_weights_into
 from ebm_tf.figures import save_curves, save_marked_curves
 from ebm_tf.models.energy import save_model_card
 from ebm_tf.stages.context import Context
+from ebm_tf.stages.together import build_trainer, chiefs_team
 from ebm_tf.training.history import read_csv
 from ebm_tf.training.loop import Loop
 from ebm_tf.training.selection import Selection
@@ -44,28 +47,21 @@ JUDGED = {  # of selection.png, where they are measured
 
 def run(context: Context) -> None:
     store = Store(context.inputs["PrepareDataset"])
-    sections = ("model", "langevin", "replay", "augmentation", "loss", "optimiser", "training")
-    trainer = Trainer(
-        devices.mirrored_strategy(),
-        store.manifest.shape,
-        store.manifest.levels,
-        len(store.manifest.classes),
-        context.section("seed"),
-        **{name: context.section(name) for name in sections},
-        lanes=context.compute.lanes,
-        portions=context.compute.portions,
-    )
-    _start_from(context, trainer)
-    judge = _judge(context)
-    loop = Loop(
-        trainer,
-        store.images("train"),
-        store.labels("train"),
-        context.section("health"),
-        context.work,
-        None if judge is None else Selection(trainer, judge, context.section("selection")),
-    )
-    loop.run(context.progress)
+    with chiefs_team(context, store) as team:
+        trainer = build_trainer(context, store, team.strategy())
+        _start_from(context, trainer)
+        judge = _judge(context)
+        loop = Loop(
+            trainer,
+            store.images("train"),
+            store.labels("train"),
+            context.section("health"),
+            context.work,
+            None if judge is None else Selection(trainer, judge, context.section("selection")),
+            team.share,
+        )
+        loop.run(context.progress)
+        team.finish()
     _write(context, trainer, loop, () if judge is None else judge.warnings)
 
 
@@ -112,6 +108,7 @@ def _write(context: Context, trainer: Trainer, loop: Loop, warnings: tuple[str, 
         {
             "steps": loop.position.step,
             "rollbacks": loop.position.rollbacks,
+            "diverged": loop.position.diverged,
             "parameters": trainer.model.count_params(),
             **judged,
         },

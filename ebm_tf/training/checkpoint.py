@@ -85,9 +85,11 @@ class CheckpointFolder:
 
     def restore(self, step: int) -> dict[str, Any]:
         """Bring the state of `step`, whose checkpoint is whole, back, and return what `save` got as `run`."""
-        self.state.read(str(self._path(step) / "state")).assert_consumed()
-        run: dict[str, Any] = json.loads((self._path(step) / RUN).read_text(encoding="utf-8"))
-        return run
+        return read_checkpoint(self._path(step), self.state)
+
+    def files(self, step: int) -> list[Path]:
+        """What `read_checkpoint` needs of the checkpoint of `step`."""
+        return [path for path in sorted(self._path(step).iterdir()) if path.name != FILES]
 
     def drop_after(self, step: int) -> None:
         """Remove the checkpoints of later steps: they belong to a course that was abandoned."""
@@ -107,6 +109,18 @@ class CheckpointFolder:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
+
+
+def read_checkpoint(folder: Path, state: tf.train.Checkpoint, whole: bool = True) -> dict[str, Any]:
+    """Bring the state back that a folder holds, and return what `CheckpointFolder.save` got as `run`.
+
+    Args:
+        whole: everything that was saved is wanted; otherwise there may be more than `state` has a place for.
+    """
+    status = state.read(str(folder / "state"))
+    status.assert_consumed() if whole else status.assert_existing_objects_matched()
+    run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    return run
 
 
 def _damage(folder: Path) -> Optional[str]:

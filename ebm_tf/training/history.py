@@ -42,6 +42,16 @@ class History:
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was measured yet."""
+        return self.count > 0 or (self.folder / "history.csv").exists()
+
+    def close(self, step: int) -> None:
+        """End the interval that is open after `step` steps, if one is: the run stops before its time."""
+        if self.count:
+            self.write_row(step)
+
     def write_row(self, step: int) -> dict[str, float]:
         """Close the interval that ends after `step` steps; returns its means."""
         means = {name: total / self.count for name, total in self.sums.items()}

@@ -9,7 +9,7 @@ goes on with the same numbers as if it had never stopped. Where every checkpoint
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,18 @@ from ebm_tf.training.trainer import Trainer, learning_rate_at
 
 Report = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, a message)."""
+Share = Callable[[int, Sequence[Path]], None]
+"""Called with a number of steps, and the files of the checkpoint after so many."""
 
 
 @dataclass
 class Position:
-    """Where a run stands."""
+    """Where a run stands; `diverged` tells of a run that ended early (health.on_divergence) when and why."""
 
     step: int = 0
     learning_rate_factor: float = 1.0
     rollbacks: list[dict[str, Any]] = field(default_factory=list)
+    diverged: dict[str, Any] | None = None
 
 
 class Loop:
@@ -45,9 +48,12 @@ class Loop:
 
     Args:
         selection: judges the averaged weights on the way; without it there are no evaluations.
+        share: is given each state from which training goes on, at the beginning and after a roll-back, where other
+            workers are to go on from it, too.
 
     Raises:
-        EBMError: the run diverged more often than `health.rollbacks` allows, or with nothing to go back to.
+        EBMError: the run diverged more often than `health.rollbacks` allows, and `health.on_divergence` is fail, or
+            with nothing to go back to.
     """
 
     def __init__(
@@ -58,9 +64,10 @@ class Loop:
         health: Health,
         work: Path,
         selection: Selection | None = None,
+        share: Share = lambda step, files: None,
     ) -> None:
         self.trainer, self.images, self.labels, self.health = trainer, images, labels, health
-        self.selection = selection
+        self.selection, self._share = selection, share
         self.record = work / "record"
         self.record.mkdir(parents=True, exist_ok=True)
         training = trainer.training_settings
@@ -85,7 +92,8 @@ class Loop:
                 report(0, self.steps, STARTS_OVER)
             self.history.rewind(0, self.history.state())
             self._save()
-        while self.position.step < self.steps:
+        self._share_state()
+        while self.position.step < self.steps and self.position.diverged is None:
             problem = self._advance(report)
             if problem:
                 self._roll_back(problem, report)
@@ -94,21 +102,14 @@ class Loop:
     def _advance(self, report: Report) -> str | None:
         """Train until the end (None) or until something is wrong (what)."""
         settings, at = self.trainer.training_settings, self.position
-        batches = training_batches(
-            self.images, settings.batch_size, self.trainer.seed, at.step, labels=self.labels
-        )
-        for real, labels in batches.take(self.steps - at.step):
-            rate = learning_rate_at(at.step, self.steps, self.trainer.optimiser_settings)
-            samples, measured = self._step(real, labels, rate * at.learning_rate_factor)
-            problem = self.guard.check(at.step, measured)
+        for samples, measured, problem in steps_from(at, self.trainer, self.images, self.labels, self.guard):
             if problem:
                 return problem
-            at.step += 1
             self.history.add(measured)
             last = at.step == self.steps
             if at.step % settings.log_every == 0 or last:
                 means = self.history.write_row(at.step)
-                report(at.step, self.steps, _message(means))
+                report(at.step, self.steps, in_short(means))
             if at.step % settings.grid_every == 0 or last:
                 self.history.write_grid(at.step, to_uint8(samples.numpy(), self.trainer.levels))
             if self.selection is not None and self.selection.due(at.step, last):
@@ -118,16 +119,6 @@ class Loop:
                 self._save()
         return None
 
-    def _step(self, real: tf.Tensor, labels: tf.Tensor, rate: float) -> tuple[tf.Tensor, dict[str, float]]:
-        at = self.position
-        return self.trainer.step(
-            real,
-            labels,
-            tf.constant(at.step, tf.int32),
-            tf.constant(len(at.rollbacks), tf.int32),
-            tf.constant(rate, tf.float32),
-        )
-
     def _evaluate(self, selection: Selection, report: Report) -> None:
         step, begun = self.position.step, time.perf_counter()
         values = selection.evaluate(step, lambda message: report(step, self.steps, message))
@@ -136,16 +127,33 @@ class Loop:
         report(step, self.steps, f"evaluation: {told}; best at step {selection.standing.best_step}")
 
     def _roll_back(self, problem: str, report: Report) -> None:
-        """Return to a checkpoint from before the trouble, with a smaller learning rate, or give up."""
+        """Return to a checkpoint from before the trouble, with a smaller learning rate, or give up, or end early."""
         told, at_step = self.position.rollbacks, self.position.step
-        if len(told) >= self.health.rollbacks:
+        spent = len(told) >= self.health.rollbacks
+        if spent and not (self.health.on_divergence == "keep" and self.history.begun):
             raise EBMError(
                 f"training diverged: {problem}, after {len(told)} roll-backs each with "
                 f"{self.health.learning_rate_factor:g} times the learning rate; try a smaller "
                 "optimiser.learning_rate or langevin.step_size, a larger loss.regularisation, or a longer "
                 "optimiser.warmup_steps"
             )
-        settled = at_step - self.health.patience - self.trainer.training_settings.checkpoint_every // 2
+        step = self._before_the_trouble(problem)
+        if spent:
+            self._end_early(problem, step, report)
+            return
+        factor = self.position.learning_rate_factor * self.health.learning_rate_factor
+        self._go_to(step)
+        event = {"step": at_step, "problem": problem, "back_to": step, "learning_rate_factor": factor}
+        self.position.rollbacks, self.position.learning_rate_factor = [*told, event], factor
+        self.guard.bad_steps = 0
+        self._save()
+        self._share_state()
+        report(step, self.steps, f"rolled back to step {step}: {problem}")
+
+    def _before_the_trouble(self, problem: str) -> int:
+        """The step of the checkpoint to go back to."""
+        every = self.trainer.training_settings.checkpoint_every
+        settled = self.position.step - self.health.patience - every // 2
         saved = self.checkpoints.steps()
         good = [step for step in saved if step <= settled]
         step = self.checkpoints.first_whole([*reversed(good), *saved[len(good) :]])
@@ -154,13 +162,17 @@ class Loop:
                 f"training diverged: {problem}, and every checkpoint to go back to is damaged; run again, which "
                 "starts from the beginning"
             )
-        factor = self.position.learning_rate_factor * self.health.learning_rate_factor
-        self._go_to(step)
-        event = {"step": at_step, "problem": problem, "back_to": step, "learning_rate_factor": factor}
-        self.position.rollbacks, self.position.learning_rate_factor = [*told, event], factor
-        self.guard.bad_steps = 0
-        self._save()
-        report(step, self.steps, f"rolled back to step {step}: {problem}")
+        return step
+
+    def _end_early(self, problem: str, step: int, report: Report) -> None:
+        """Take the weights of a checkpoint, and leave what was measured since then as it is."""
+        run = self.checkpoints.restore(step)
+        if self.selection is not None:
+            self.selection.restore(run["selection"])
+        at = self.position
+        at.diverged = {"step": at.step, "problem": problem, "weights_of_step": step}
+        self.history.close(at.step)
+        report(at.step, self.steps, f"diverged, which ends the training: {problem}")
 
     def _go_to(self, step: int) -> None:
         run = self.checkpoints.restore(step)
@@ -170,6 +182,10 @@ class Loop:
         self.history.rewind(step, run["history"])
         if self.selection is not None:
             self.selection.restore(run["selection"])
+
+    def _share_state(self) -> None:
+        """That of the checkpoint which has just been written or read."""
+        self._share(self.position.step, self.checkpoints.files(self.position.step))
 
     def _save(self) -> None:
         run: dict[str, Any] = {
@@ -182,7 +198,35 @@ class Loop:
         self.checkpoints.save(self.position.step, run)
 
 
-def _message(means: dict[str, float]) -> str:
+def steps_from(
+    at: Position, trainer: Trainer, images: np.ndarray, labels: np.ndarray, guard: Guard
+) -> Iterator[tuple[tf.Tensor, dict[str, float], str | None]]:
+    """Train from a position to the end of the run, and move it along.
+
+    Yields:
+        After each step its samples, its measurements, and what is wrong. Something wrong is the last thing that
+        comes, and such a step is not counted.
+    """
+    settings = trainer.training_settings
+    batches = training_batches(images, settings.batch_size, trainer.seed, at.step, labels=labels)
+    for real, real_labels in batches.take(settings.steps - at.step):
+        rate = learning_rate_at(at.step, settings.steps, trainer.optimiser_settings)
+        samples, measured = trainer.step(
+            real,
+            real_labels,
+            tf.constant(at.step, tf.int32),
+            tf.constant(len(at.rollbacks), tf.int32),
+            tf.constant(rate * at.learning_rate_factor, tf.float32),
+        )
+        problem = guard.check(at.step, measured)
+        at.step += 0 if problem else 1
+        yield samples, measured, problem
+        if problem:
+            return
+
+
+def in_short(means: dict[str, float]) -> str:
+    """Measurements as a message."""
     return (
         f"E(real) {means['energy_real']:+.3f}  E(samples) {means['energy_sample']:+.3f}  "
         f"gradient {means['gradient_norm']:.2f}"

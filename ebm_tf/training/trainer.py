@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ebm_tf.config import Augmentation, Langevin, Loss, Model, Optimiser, Replay, Training
 from ebm_tf.datasets.store import NO_LABEL
-from ebm_tf.devices import demand_divisible, own_rows, parts
+from ebm_tf.devices import demand_divisible, gathered, own_rows, parts, summed
 from ebm_tf.langevin import chain_settings, row_noise
 from ebm_tf.models.energy import build_energy_model
 from ebm_tf.replay import Augment, Chains, ReplayBuffer, dequantise
@@ -178,14 +178,12 @@ class Trainer:
         )
         self.optimiser.learning_rate.assign(learning_rate)
         samples, measured = self.strategy.run(self._replica_step, args=(share, seeds.chain))
-        samples = tf.concat(self.strategy.experimental_local_results(samples), axis=0)
+        samples = gathered(self.strategy, samples)
         self.update_average()
         ages = start.ages + self.chain.steps
         self.buffer.add(Chains(samples, start.labels, ages), seeds.add)
 
-        measurements = with_spreads(
-            {name: self.strategy.reduce("SUM", value, axis=None) for name, value in measured.items()}
-        )
+        measurements = with_spreads(summed(self.strategy, measured))
         measurements["loss"] = total_loss(measurements, self.loss_settings, share.entropy_active)
         measurements["buffer_fill"] = tf.cast(self.buffer.fill, tf.float32) / self.buffer.settings.capacity
         measurements["buffer_age"] = self.buffer.mean_age
@@ -284,7 +282,7 @@ class Trainer:
                 real_labels=rows(share.real_labels),
                 labels=rows(share.labels),
             ),
-            row_noise(first, count, self.image_shape, chain_seed),
+            row_noise(first, count, self.image_shape, chain_seed, share.start.dtype),
             self.chain,
             self.tail,
             self.loss_settings,

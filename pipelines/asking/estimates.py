@@ -20,6 +20,8 @@ from pipelines.stage_task import StageTask
 
 LIKE_IMAGES = (*OF_THE_IMAGES, "dataset.size", "dataset.crop", "dataset.colour")
 """Settings with which images, and so the cost of each, become others."""
+DIFFERENTIATED = 3
+"""What a Langevin step that L_KL goes back through costs more, but for the last one, in Langevin steps: 2 to 4."""
 APART = 1.5
 """Factor between two amounts of work from which on the time that neither saves is told apart."""
 
@@ -38,7 +40,8 @@ Measure = Callable[[Mapping[str, Any], Images, Collection[str]], Work]
 def _of_training(settings: Mapping[str, Any], images: Images, reads: Collection[str]) -> Work:
     """Images through the network: the chains of each step, and those of the evaluations on the way."""
     training, langevin, selection = settings["training"], settings["langevin"], settings["selection"]
-    passes = training["steps"] * langevin["steps"] * training["batch_size"]
+    of_a_chain = langevin["steps"] + DIFFERENTIATED * (langevin["backprop_steps"] - 1)
+    passes = training["steps"] * of_a_chain * training["batch_size"]
     if selection["every"]:
         evaluations = math.ceil(training["steps"] / selection["every"])
         passes += evaluations * selection["count"] * selection["steps"]
@@ -74,9 +77,14 @@ def _of_composition(settings: Mapping[str, Any], images: Images, reads: Collecti
 
 
 MEASURES: dict[str, tuple[Measure, tuple[str, ...]]] = {
-    "TrainEBM": (_of_training, ("training.steps", "training.batch_size", "langevin.steps", "selection.*", "model.*")),
+    "TrainEBM": (_of_training, ("*.steps", "training.batch_size", "*.backprop_steps", "selection.*", "model.*")),
     "DrawSamples": (_of_sampling, ("shard", "sampling.count", "sampling.steps", "sampling.buffer_steps", "model.*")),
     "GenerateSamples": (_of_sampling, ("sampling.count", "sampling.steps", "sampling.buffer_steps", "model.*")),
+    "MeasureShard": (
+        lambda settings, images, reads: Work("images", settings["shard"][1]),
+        ("shard", "sampling.*"),
+    ),
+    "JudgeTraining": (_of_sampling, ("sampling.count", "sampling.steps", "sampling.buffer_steps", "model.*")),
     "TrainSNGAN": (_of_baseline, ("sngan.steps", "sngan.batch_size", "sngan.seconds", "sngan.discriminator_steps")),
     "ComposeModels": (_of_composition, ("compose.count", "compose.steps", "compose.members*", "sampling.steps")),
     "TrainFeatureExtractor": (

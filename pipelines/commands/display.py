@@ -14,6 +14,7 @@ from ebm_tf.models.summary import Summary
 from ebm_tf.nested import flat
 from pipelines.judging.comparison import ABSENT, Cell, Comparison, number, what_differs
 from pipelines.judging.sweep import Sweep
+from pipelines.running.joining import Joined
 from pipelines.running.runner import Outcome
 
 LOG_LINES = 15
@@ -64,7 +65,7 @@ def show_outcome(outcome: Outcome, data: Console, messages: Console) -> None:
     show_error(outcome, messages)
 
 
-def show_error(outcome: Outcome, messages: Console, whose: str = "") -> None:
+def show_error(outcome: Outcome | Joined, messages: Console, whose: str = "") -> None:
     """The end of the log where it may help, and, as the last line, what happened and which log to read."""
     # What a user can mend has been said; of anything else the log knows more.
     for line in _last_lines(outcome.log) if outcome.log is not None and outcome.exit_code == 3 else ():
@@ -72,6 +73,15 @@ def show_error(outcome: Outcome, messages: Console, whose: str = "") -> None:
     log = "" if outcome.log is None else f"; log: {outcome.log}"
     line = f"error: {whose}{outcome.error}{log}"
     messages.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_joined(joined: Joined, data: Console) -> None:
+    """What a worker took part in, and who has the result."""
+    line = (
+        f"worker {joined.worker}: took part in {joined.steps} steps in {joined.seconds:.1f} s; the chief "
+        f"({joined.workers[0]}) keeps the result"
+    )
+    data.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_sweep(sweep: Sweep, root: Path, data: Console, messages: Console) -> None:

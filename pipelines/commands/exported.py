@@ -15,6 +15,7 @@ from pipelines.commands.console import data, errors_as_lines, messages, print_js
 
 if TYPE_CHECKING:
     from ebm_tf.exported import Exported
+    from ebm_tf.signature import ChainDefaults
 
 MODEL = typer.Option(
     ...,
@@ -27,9 +28,7 @@ COUNT = typer.Option(16, "--count", "-n", help="Samples to draw.")
 SEED = typer.Option(
     0, "--seed", help="Sample i of a seed is the same in any number of them; another seed draws others."
 )
-STEPS = typer.Option(
-    None, "--steps", help="Langevin steps of each chain; by default those that the export names."
-)
+STEPS = typer.Option(None, "--steps", help="Steps of each chain; by default those that the export names.")
 LABELS_TO_DRAW = typer.Option(
     "",
     "--labels",
@@ -66,7 +65,7 @@ def sample(
     as_json: bool = options.JSON,
     debug: bool = options.DEBUG,
 ) -> None:
-    """Draw samples of an exported model: Langevin chains that start from noise.
+    """Draw samples of an exported model: chains that start from noise, by the sampler that it was exported with.
 
     python cli.py sample --model my-model --count 100 --seed 1 --out grid.png
 
@@ -78,26 +77,34 @@ def sample(
         from ebm_tf import exported_demands as demands
         from ebm_tf.exported_files import demand_free_file, write_samples
         from ebm_tf.grey_levels import to_uint8
-        from ebm_tf.signature import read_signature
+        from ebm_tf.signature import SAVED_MODEL, read_signature
         from pipelines.commands.watching import shown
         from pipelines.interruption import Interruption
 
         began, signature = time.monotonic(), read_signature(model)
+        signature.verify(model, SAVED_MODEL)
         demands.number_within("--count", count, 1)
         demands.number_within("--seed", seed, 0)
         length = demands.number_within("--steps", signature.chain.steps if steps is None else steps, 1)
         chosen = demands.labels_to_draw(signature, _numbers(labels), count)
         demand_free_file(out, (".png", ".npz"))
         with Interruption(), shown("sample", messages) as tell:
-            batches = _loaded(model).stream(count, seed, length, chosen, tell)
             levels = signature.images.levels
-            write_samples(out, np.concatenate([to_uint8(batch, levels) for batch in batches]), chosen)
+            shares: list[float] = []
+            drawn = []
+            for batch in _loaded(model).stream(count, seed, length, chosen, tell):
+                drawn.append(to_uint8(batch.images, levels))
+                shares += [] if batch.acceptance is None else batch.acceptance.tolist()
+            write_samples(out, np.concatenate(drawn), chosen)
+        acceptance = sum(shares) / len(shares) if shares else None
         told = {
             "model": model.absolute(),
             "out": out.absolute(),
             "count": count,
             "seed": seed,
             "steps": length,
+            "sampler": signature.chain.sampler,
+            "acceptance": acceptance,
             "labels": None if chosen is None else list(dict.fromkeys(chosen.tolist())),
             "seconds": round(time.monotonic() - began, 2),
         }
@@ -105,7 +112,9 @@ def sample(
             print_json({"status": "done", "exit_code": 0, **told})
         else:
             line = f"{out}: {count} samples of {length} steps, seed {seed}"
+            line += "" if acceptance is None else f", {acceptance:.1%} of mala's proposals accepted"
             data.print(line, highlight=False, markup=False, soft_wrap=True)
+        _warn_of_still_chains(signature.chain, acceptance)
 
 
 def score(
@@ -126,12 +135,13 @@ def score(
     with errors_as_lines(None, as_json, debug):
         from ebm_tf.exported_demands import labels_to_score
         from ebm_tf.exported_files import ToJudge, demand_free_file, write_rows
-        from ebm_tf.signature import read_signature
+        from ebm_tf.signature import SAVED_MODEL, read_signature
         from pipelines.commands.display import table
         from pipelines.commands.watching import shown
         from pipelines.interruption import Interruption
 
         began, signature = time.monotonic(), read_signature(model)
+        signature.verify(model, SAVED_MODEL)
         if out is not None:
             demand_free_file(out, (".csv",))
         judged = ToJudge(images, signature, resize)
@@ -159,6 +169,16 @@ def score(
             print_json({"status": "done", "exit_code": 0, **told})
         else:
             data.print(table(headings, [(*row[:-1], f"{row[-1]:.6g}") for row in rows]))
+
+
+def _warn_of_still_chains(chain: ChainDefaults, acceptance: Optional[float]) -> None:
+    from ebm_tf.sampling_settings import hardly_moved
+
+    if acceptance is not None and chain.temperature is not None:
+        still = hardly_moved(acceptance, chain.step_size, chain.temperature)
+        if still:
+            line = f"warning: {still}; get an export with a smaller step size or a higher temperature"
+            messages.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

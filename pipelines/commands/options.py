@@ -18,8 +18,9 @@ class Split(str, Enum):
 # As in pipelines/tasks.py, which takes too long to import for --help.
 TASK_NAMES = (
     "PrepareDataset, ShowAugmentations, TrainFeatureExtractor, ImportFeatureExtractor, ReferenceStatistics, "
-    "BaselineStatistics, TrainEBM, TrainSNGAN, DrawSamples, GenerateSamples, RetrieveNeighbours, EvaluateFID, "
-    "CompareModels, EvaluateOOD, ComposeModels, ExportModel, Report"
+    "BaselineStatistics, TrainEBM, TrainSNGAN, DrawSamples, GenerateSamples, RetrieveNeighbours, "
+    "MeasureShard, EvaluateFID, CompareModels, EvaluateOOD, ComposeModels, JudgeTraining, "
+    "StudyNoiseInit, StudyTruncation, StudyCollapse, ExportModel, Report, ReproducePaper"
 )
 TASK = typer.Option(..., "--task", "-t", help=f"Task to run, with all that it needs: {TASK_NAMES}.")
 CONFIG = typer.Option("digits", "--config", "-c", help="YAML file, or the name of a shipped config.")

@@ -10,9 +10,11 @@ import pytest
 
 from ebm_tf.datasets.image_sets import ArrayImages
 from ebm_tf.errors import EBMError, MissingInput
+from ebm_tf.evaluation import feature_set
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
-from ebm_tf.evaluation.feature_set import FeatureSet, extract
+from ebm_tf.evaluation.feature_set import FeatureSet, extract, merge
 from ebm_tf.evaluation.statistics import Moments
+from tests.refusals import refused
 
 
 class Moving(FeatureExtractor):
@@ -263,3 +265,88 @@ def test_the_digest_of_images_does_not_know_their_order(images, tmp_path):
     )
     assert one == other
     assert one != fewer
+
+
+class TestMerged:
+    """Features that were measured in parts: those of all images at once."""
+
+    @pytest.fixture
+    def parts(self, images, tmp_path):
+        """A function that measures the images in parts of these sizes."""
+
+        def measured(*sizes, extractor=None):
+            starts = np.cumsum([0, *sizes[:-1]])
+            return [
+                extract(
+                    extractor or Moving(),
+                    ArrayImages(images.images[start : start + size]),
+                    tmp_path / f"{start} {size}",
+                    4,
+                )
+                for start, size in zip(starts, sizes)
+            ]
+
+        return measured
+
+    @pytest.mark.parametrize("sizes", [(23,), (8, 8, 7), (20, 1, 1, 1), (1,) * 23])
+    @pytest.mark.parametrize("block", [1, 3, 250])
+    def test_they_are_those_of_one_pass(self, sizes, block, parts, images, whole, tmp_path, monkeypatch):
+        """Features to the bit; moments, which are merged, to the rounding of float64."""
+        monkeypatch.setattr(feature_set, "BLOCK", block)
+        monkeypatch.setattr(feature_set, "block_length", lambda dim: 3)
+        found = merge(parts(*sizes), images, tmp_path / "merged")
+        assert (tmp_path / "merged/features.npy").read_bytes() == (
+            tmp_path / "whole/features.npy"
+        ).read_bytes()
+        assert (tmp_path / "merged/logits.npy").read_bytes() == (tmp_path / "whole/logits.npy").read_bytes()
+        assert (found.identity, found.images_sha256) == (whole.identity, whole.images_sha256)
+        assert found.moments.count == len(found) == 23
+        np.testing.assert_allclose(found.moments.mean, whole.moments.mean, rtol=1e-12)
+        np.testing.assert_allclose(found.moments.scatter, whole.moments.scatter, rtol=1e-12)
+
+    def test_moments_are_merged_not_measured_again(self, parts, images, tmp_path):
+        one, other = parts(20, 3)
+        Moments(20, one.moments.mean + 1, one.moments.scatter).save(tmp_path / "0 20/moments.npz")
+        found = merge([FeatureSet.open(tmp_path / "0 20"), other], images, tmp_path / "merged")
+        np.testing.assert_allclose(
+            found.moments.mean, (20 * (one.moments.mean + 1) + 3 * other.moments.mean) / 23, rtol=1e-12
+        )
+
+    def test_what_was_there_gives_way(self, parts, images, whole, tmp_path):
+        interrupted(other_images(images), tmp_path / "merged")
+        merge(parts(20, 3), images, tmp_path / "merged")
+        found = merge(parts(8, 15), images, tmp_path / "merged")
+        np.testing.assert_array_equal(found.features, whole.features)
+
+    def test_parts_of_other_images_are_refused(self, parts, images, tmp_path):
+        one, two, three = parts(8, 8, 7)
+        anew = "; measure them anew with --force MeasureShard$"
+        said = f"^features 0 to 7 are of other images than images has there{anew}"
+        refused(said, merge, [two, one, three], images, tmp_path / "merged", kind=MissingInput)
+        said = f"^features 16 to 22 are of other images than images has there{anew}"
+        changed = other_images(images, 22)
+        refused(said, merge, [one, two, three], changed, tmp_path / "merged", kind=MissingInput)
+        with pytest.raises(MissingInput, match="no finished features in"):
+            FeatureSet.open(tmp_path / "merged")
+        said = r"have features of 16 images by moving \(sha256 0{12}\), and images are 23; measure"
+        refused(said, merge, [one, two], images, tmp_path / "merged", kind=MissingInput)
+
+    def test_parts_of_several_extractors_are_refused(self, parts, images, tmp_path):
+        other = extract(Moving(name="other"), ArrayImages(images.images[8:]), tmp_path / "other", 5)
+        said = r"by moving \(sha256 0{12}\) and other \(sha256 0{12}\), and images are 23; measure"
+        refused(said, merge, [*parts(8), other], images, tmp_path / "merged", kind=MissingInput)
+
+    def test_an_extractor_without_classes_has_no_logits(self, images, tmp_path):
+        class Plain(Moving):
+            def __init__(self):
+                super().__init__()
+                self.identity = Identity("plain", "1", "0" * 64, "as it is", 3)
+
+        halves = [
+            extract(Plain(), ArrayImages(images.images[rows]), tmp_path / name, 5)
+            for name, rows in (("a", slice(12)), ("b", slice(12, 23)))
+        ]
+        found = merge(halves, images, tmp_path / "merged")
+        assert found.logits is None
+        assert not (tmp_path / "merged/logits.npy").exists()
+        np.testing.assert_array_equal(found.features, np.concatenate([half.features for half in halves]))

@@ -21,9 +21,10 @@ CONFIG = """\
 # Every stage, as briefly as it will go.
 extends: digits_or
 name: brief
-langevin: {steps: 2}
+langevin: {steps: 3}
 training: {steps: 8, log_every: 4, grid_every: 8, checkpoint_every: 4}
-selection: {every: 0}
+selection: {every: 0, count: 500, steps: 2}
+studies: {seeds: [0, 1], training_steps: 8, evaluations: 1}
 sampling: {steps: 3, buffer_steps: 1, count: 40, batch_size: 20}
 extractor: {epochs: 6}
 evaluation: {baseline_count: 60, kid_subsets: 3, bootstrap: 5}
@@ -34,8 +35,9 @@ compute: {minimum_free_disk_mb: 1}
 SETTINGS_OF = {
     "ImportFeatureExtractor": ["extractor.name=random-conv"],
     "DrawSamples": ["sampling.shard_size=20"],
+    "MeasureShard": ["sampling.shard_size=20"],
 }
-RUN_FOR = {"DrawSamples": "GenerateSamples"}
+RUN_FOR = {"DrawSamples": "GenerateSamples", "MeasureShard": "EvaluateFID"}
 """The task to be run, where a stage only works for another."""
 
 

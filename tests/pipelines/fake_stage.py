@@ -75,6 +75,7 @@ def main(name: str, spec_path: str, out: str) -> int:
     (Path(out) / "data.json").write_text(json.dumps(content, sort_keys=True))
     (Path(out) / "metrics.json").write_text(json.dumps({"resumed": resumed, "rows": {"fresh": 1.5}}))
     (Path(out) / "tensorboard" / "events").write_text(uuid.uuid4().hex)
+    say("ended", peak_memory_mib=123.5)
     return 0
 
 

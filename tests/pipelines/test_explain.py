@@ -342,7 +342,7 @@ def test_another_version_of_one_stage_reruns_it_and_what_hangs_on_it(
     assert [cause["words"] for cause in found["causes"]] == ["input TrainEBM changes"]
     (cause,) = found["causes"][0]["below"]["causes"]
     assert (cause["kind"], cause["words"], cause["was"], cause["now"]) == (
-        "version", "code version was 2, is 3", 2, 3,
+        "version", "code version was 3, is 4", 3, 4,
     )  # fmt: skip
     lab.run("run", "--task", "GenerateSamples")
     assert lab.calls() == ["TrainEBM", "GenerateSamples"]

@@ -260,6 +260,7 @@ def test_time_is_estimated_in_proportion_to_the_work(tmp_path: Path) -> None:
     for settings, factor in (
         (("training.steps=16000",), 2),
         (("langevin.steps=5",), 1 / 4),
+        (("langevin.backprop_steps=11",), 2.5),
         (("training.batch_size=32", "training.steps=4000"), 1 / 4),
         (("loss.kl=0.5",), 1),
         (("selection.every=8000", "selection.count=10240", "selection.steps=1000"), 2),

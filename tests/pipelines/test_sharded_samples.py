@@ -91,6 +91,30 @@ def test_a_killed_shard_is_drawn_again_alone(lab: Any) -> None:
     assert inode_of(first) == was
 
 
+def test_every_shard_is_measured_on_its_own_and_measured_once(lab: Any) -> None:
+    def judged(*more: str) -> list[str]:
+        return ["--task", "EvaluateFID", *asked(*more)[2:]]
+
+    lab.behave(MeasureShard="fail")
+    assert lab.run("run", *judged()).returncode == 3
+    lab.calls()
+    lab.behave()
+    answer = lab.answer("run", *judged())
+    measured = [f"MeasureShard (shard {number} of 3)" for number in (1, 2, 3)]
+    assert [row["task"] for row in answer["tasks"]][-4:] == [*measured, "EvaluateFID"]
+    calls = lab.calls()
+    assert (calls.count("MeasureShard"), calls[-1]) == (3, "EvaluateFID")
+    assert "TrainEBM" not in calls
+    record = json.loads((lab.artifacts("EvaluateFID")[0] / "params.json").read_text())
+    assert [made["task"] for name, made in record["inputs"].items() if name.startswith("shard ")] == [
+        "MeasureShard"
+    ] * 3
+    lab.run("run", *judged("--set", "evaluation.kid_subsets=7"))
+    assert lab.calls() == ["EvaluateFID"]
+    lab.run("run", *judged("--set", "extractor.name=pixels"))
+    assert lab.calls().count("MeasureShard") == 3
+
+
 def test_shards_are_drawn_side_by_side_where_there_are_accelerators(lab: Any) -> None:
     lab.behave(DrawSamples="gate")
     running = lab.start("run", *asked("--workers", "3", "--accelerators", "2"))
@@ -131,33 +155,44 @@ def test_of_samples_that_fit_into_one_shard_the_size_is_not_asked() -> None:
     )
 
 
+def brief_run(root: Path, task: str, *more: str) -> Path:
+    """The artifact of a task of a brief real experiment."""
+    sets = [
+        "training.steps=20", "training.batch_size=16", "langevin.steps=3", "selection.every=0", "sngan.steps=20",
+        "sngan.width=0.1", "sampling.count=50", "sampling.batch_size=10", "sampling.steps=20",
+        "sampling.buffer_steps=5", "extractor.name=random-conv", "evaluation.baseline_count=60",
+        "evaluation.kid_subset_size=20", "evaluation.bootstrap=20", *more,
+    ]  # fmt: skip
+    words = [word for setting in sets for word in ("--set", setting)]
+    command = [sys.executable, "cli.py", "run", "--task", task, "--root", str(root), *words, "--json"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(json.loads(done.stdout)["artifact"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["ebm", "sngan"])
 def test_real_samples_in_shards_have_the_content_of_those_of_one_task(tmp_path: Path, source: str) -> None:
-    sets = [
-        f"sampling.source={source}", "training.steps=20", "training.batch_size=16", "langevin.steps=3",
-        "selection.every=0", "sngan.steps=20", "sngan.width=0.1", "sampling.count=50", "sampling.batch_size=10",
-        "sampling.steps=20", "sampling.buffer_steps=5",
-    ]  # fmt: skip
-
     def content(*more: str) -> str:
-        words = [word for setting in (*sets, *more) for word in ("--set", setting)]
-        command = [
-            sys.executable,
-            "cli.py",
-            "run",
-            "--task",
-            "GenerateSamples",
-            "--root",
-            str(tmp_path),
-            *words,
-            "--json",
-        ]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        artifact = Path(json.loads(done.stdout)["artifact"])
+        artifact = brief_run(tmp_path, "GenerateSamples", f"sampling.source={source}", *more)
         return str(json.loads((artifact / "params.json").read_text())["content"])
 
     assert content("sampling.shard_size=20") == content()
     assert len(list((tmp_path / "artifacts" / "DrawSamples").glob("[!.]*"))) == 3
     assert len(list((tmp_path / "artifacts" / "GenerateSamples").glob("[!.]*"))) == 2
+
+
+@pytest.mark.slow
+def test_real_samples_in_shards_are_judged_as_those_of_one_task(tmp_path: Path) -> None:
+    """Distances to six digits; the protocol, in which the sha256 of the samples is not, to the letter."""
+
+    def judged(*more: str) -> dict[str, Any]:
+        found = brief_run(tmp_path, "EvaluateFID", *more) / "metrics.json"
+        return dict(json.loads(found.read_text()))
+
+    whole, merged = judged(), judged("sampling.shard_size=20")
+    assert len(list((tmp_path / "artifacts" / "MeasureShard").glob("[!.]*"))) == 3
+    assert merged["protocol"] == whole["protocol"]
+    for metric in ("frechet_distance", "kid", "precision", "recall", "density", "coverage"):
+        for row in ("fresh", "buffer"):
+            assert merged[metric][row] == pytest.approx(whole[metric][row], rel=1e-6), (metric, row)

@@ -32,9 +32,14 @@ OF_THE_DATA = {
     "PrepareDataset", "TrainFeatureExtractor", "ImportFeatureExtractor", "ReferenceStatistics", "BaselineStatistics",
 }  # fmt: skip
 OF_THE_MODEL = set(TASKS) - OF_THE_DATA
-JUDGED = {"EvaluateFID", "CompareModels", "Report"}
-SAMPLED = {"GenerateSamples", "RetrieveNeighbours", "EvaluateFID", "CompareModels", "Report"}
-DRAWN = SAMPLED | {"DrawSamples"}
+STUDIES = {"StudyNoiseInit", "StudyTruncation", "StudyCollapse"}
+OF_STUDIES = {"JudgeTraining", *STUDIES}
+ON_REQUEST = {"ReproducePaper", *OF_STUDIES}
+JUDGED = {"EvaluateFID", "CompareModels", "Report", "ReproducePaper"}
+SAMPLED = {"GenerateSamples", "RetrieveNeighbours", *JUDGED}
+SHARDS = {"DrawSamples", "MeasureShard"}
+DRAWN = SAMPLED | SHARDS
+FEATURES = {"ReferenceStatistics", "BaselineStatistics", "MeasureShard"}
 
 
 def changed_tasks(section: str, **values: object) -> set[str]:
@@ -58,30 +63,38 @@ def changed_tasks(section: str, **values: object) -> set[str]:
             OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations"},
         ),
         ("evaluation", {"kid_subsets": 7}, JUDGED),
-        ("evaluation", {"seed": 7}, {"BaselineStatistics", *JUDGED}),
+        ("evaluation", {"seed": 7}, {"BaselineStatistics", *JUDGED, *OF_STUDIES}),
+        ("evaluation", {"confidence": 0.5}, JUDGED | STUDIES),
         (
             "extractor",
             {"epochs": 7},
-            {"TrainFeatureExtractor", "ReferenceStatistics", "BaselineStatistics", "ComposeModels", *JUDGED},
+            {"TrainFeatureExtractor", "ComposeModels", *FEATURES, *JUDGED, *OF_STUDIES},
         ),
         (
             "extractor",
             {"name": "pixels"},
-            {"ImportFeatureExtractor", "ReferenceStatistics", "BaselineStatistics", *JUDGED},
+            {"ImportFeatureExtractor", *FEATURES, *JUDGED, *OF_STUDIES},
         ),
-        ("selection", {"every": 7}, OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations", "ComposeModels"}),
-        ("sampling", {"count": 7}, DRAWN),
-        ("sampling", {"steps": 7}, DRAWN | {"ComposeModels", "ExportModel"}),
-        ("sampling", {"source": "sngan"}, DRAWN - {"CompareModels"}),
+        (
+            "selection",
+            {"every": 7},
+            OF_THE_MODEL - {"TrainSNGAN", "ShowAugmentations", "ComposeModels", *STUDIES},
+        ),
+        ("sampling", {"count": 7}, DRAWN | OF_STUDIES),
+        ("sampling", {"steps": 7}, DRAWN | OF_STUDIES | {"ComposeModels", "ExportModel"}),
+        ("sampling", {"sampler": "mala"}, DRAWN | OF_STUDIES | {"ExportModel"}),
+        ("sampling", {"temperature": 0.5}, DRAWN | OF_STUDIES | {"ExportModel"}),
+        ("sampling", {"source": "sngan"}, DRAWN - {"CompareModels", "ReproducePaper"} | {"JudgeTraining"}),
         ("sampling", {"film_frames": 7}, SAMPLED),
         ("sampling", {"shard_size": 250}, SAMPLED),
         ("sampling", {"shard_size": BASE.sampling.count}, set()),
-        ("sngan", {"steps": 7}, {"TrainSNGAN", "CompareModels"}),
+        ("sngan", {"steps": 7}, {"TrainSNGAN", "CompareModels", "ReproducePaper"}),
         ("augmentation", {"flip": True}, OF_THE_MODEL - {"TrainSNGAN", "ComposeModels"}),
-        ("ood", {"count": 7}, {"EvaluateOOD"}),
-        ("neighbours", {"k": 7}, {"RetrieveNeighbours", "Report"}),
+        ("ood", {"count": 7}, {"EvaluateOOD", "ReproducePaper"}),
+        ("neighbours", {"k": 7}, {"RetrieveNeighbours", "Report", "ReproducePaper"}),
+        ("studies", {"seeds": (4, 5)}, STUDIES | {"ReproducePaper"}),
         ("compute", {"threads": 7}, set()),
-        ("seed", {}, OF_THE_MODEL),
+        ("seed", {}, OF_THE_MODEL - STUDIES),  # these have seeds of their own
     ],
 )
 def test_a_setting_renews_what_depends_on_it(
@@ -116,7 +129,7 @@ def test_the_extractor_that_is_named_is_the_one_that_is_made() -> None:
 def test_a_task_without_use_is_not_listed() -> None:
     names = [step.name() for step in all_tasks(BASE, Path("/r"))]
     assert "ImportFeatureExtractor" not in names
-    assert set(TASKS) - set(names) == {"ImportFeatureExtractor", "DrawSamples"}
+    assert set(TASKS) - set(names) == {"ImportFeatureExtractor", *SHARDS, *ON_REQUEST}
     with pytest.raises(
         ConfigError, match=r"extractor\.name is classifier, which TrainFeatureExtractor trains"
     ):
@@ -187,6 +200,40 @@ def test_samples_in_shards_have_a_task_for_each() -> None:
     assert [step.title for step in all_tasks(experiment, Path("/r"))].count("DrawSamples (shard 2 of 3)") == 1
 
 
+def test_samples_in_shards_are_measured_in_shards() -> None:
+    experiment = Experiment(sampling={"count": 11, "batch_size": 2, "shard_size": 4})
+    judged = EvaluateFID.of(experiment, Path("/r"))
+    parts = [judged.sources()[f"shard {number}"] for number in (1, 2, 3)]
+    assert [part.title for part in parts] == [f"MeasureShard (shard {number} of 3)" for number in (1, 2, 3)]
+    assert [part.settings for part in parts] == [{"shard": shard} for shard in ([0, 4], [4, 4], [8, 3])]
+    assert all(part.resources == {"accelerator": 1} for part in parts)
+    drawn = GenerateSamples.of(experiment, Path("/r")).sources()
+    for number, part in enumerate(parts, start=1):
+        below = part.sources()
+        assert set(below) == {"Extractor", "DrawSamples"}
+        assert below["DrawSamples"].task_id == drawn[f"shard {number}"].task_id
+        assert below["Extractor"].experiment == judged.experiment, "it does not know of shards"
+        assert below["Extractor"].task_id == judged.sources()["Extractor"].task_id
+    titles = [step.title for step in tree(CompareModels.of(experiment, Path("/r")))]
+    assert (
+        titles.count("MeasureShard (shard 3 of 3)") == titles.count("MeasureShard (sngan shard 3 of 3)") == 1
+    )
+    assert titles.index("MeasureShard (shard 1 of 3)") < titles.index("EvaluateFID")
+
+
+def test_what_is_judged_by_changes_no_features_of_shards() -> None:
+    """Another way to measure takes what the shards have; another extractor does not."""
+
+    def parts(**sections: object) -> set[str]:
+        sharded = {"sampling": {"count": 4, "batch_size": 2, "shard_size": 2}, **sections}
+        steps = tree(EvaluateFID.of(Experiment(**sharded), Path("/r")))
+        return {step.fingerprint for step in steps if step.name() == "MeasureShard"}
+
+    assert len(parts()) == 2
+    assert parts(evaluation={"kid_subsets": 7, "bootstrap": 7}) == parts()
+    assert parts(extractor={"name": "pixels"}).isdisjoint(parts())
+
+
 def test_the_baseline_is_drawn_in_shards_beside_the_model() -> None:
     experiment = Experiment(sampling={"count": 4, "batch_size": 2, "shard_size": 2})
     titles = [step.title for step in tree(CompareModels.of(experiment, Path("/r")))]
@@ -200,10 +247,11 @@ def test_the_baseline_is_drawn_in_shards_beside_the_model() -> None:
 
 def test_a_shard_by_itself_is_refused_with_what_to_run() -> None:
     for experiment in (BASE, Experiment(sampling={"count": 4, "batch_size": 2, "shard_size": 2})):
-        with pytest.raises(
-            ConfigError, match=r"DrawSamples draws the one shard .*; run GenerateSamples, with a"
-        ):
-            check(task_named("DrawSamples").of(experiment, Path("/r")))
+        for name in SHARDS:
+            with pytest.raises(
+                ConfigError, match=r"of one shard of the samples; run GenerateSamples or Eval"
+            ):
+                check(task_named(name).of(experiment, Path("/r")))
 
 
 def test_a_comparison_judges_both_models_and_shares_what_they_share() -> None:
@@ -258,7 +306,7 @@ def test_every_task_of_every_shipped_config_can_be_run(config: str) -> None:
         try:
             check(task.of(experiment, Path("/r")))
         except ConfigError as refused:
-            assert "compose.members has 0" in str(refused) or "has no labels" in str(refused)
+            assert "compose.members has 0" in str(refused) or "has no labels" in str(refused), task.name()
         except MissingInput as missing:
             assert "dataset.path is" in str(missing) or "EBM_INCEPTION" in str(missing)
 
@@ -314,6 +362,8 @@ def test_an_unknown_task_is_refused_with_the_nearest() -> None:
         ("GenerateSamples", {"sampling": {"augment_every": 2}}, "sampling.augment_every is 2, but no augm"),
         ("GenerateSamples", {"sampling": {"sampler": "mala", "noise_scale": 0}}, "its temperature is 0"),
         ("GenerateSamples", {"sampling": {"temperature": 1}}, "the langevin sampler has none"),
+        ("ExportModel", {"sampling": {"temperature": 1}}, "the langevin sampler has none"),
+        ("ExportModel", {"sampling": {"sampler": "mala", "noise_scale": 0}}, "its temperature is 0"),
         ("Report", {"sampling": {"source": "sngan"}}, "the report is of the energy model"),
         (
             "ComposeModels",
@@ -340,7 +390,7 @@ def test_a_folder_that_has_lost_its_images_troubles_only_who_asks_for_them(tmp_p
     (tmp_path / "notes.txt").write_text("no image")
     experiment = Experiment(dataset={"name": "folder", "path": str(tmp_path)})
     assert (
-        len(all_tasks(experiment, Path("/r"))) == len(TASKS) - 2 + 2
+        len(all_tasks(experiment, Path("/r"))) == len(TASKS) - 3 - len(ON_REQUEST) + 2
     )  # and two of the baseline for CompareModels
     with pytest.raises(MissingInput, match=r"none of the files in .* is an image"):
         check(TrainEBM.of(experiment, Path("/r")))

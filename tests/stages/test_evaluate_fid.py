@@ -2,15 +2,25 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ebm_tf.config import Compute, Evaluation
 from ebm_tf.config import Extractor as ExtractorSettings
+from ebm_tf.errors import MissingInput
 from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network, save_classifier
-from ebm_tf.stages import baseline_statistics, evaluate_fid, import_feature_extractor, reference_statistics
+from ebm_tf.shards import Drawn, write_shard
+from ebm_tf.stages import (
+    baseline_statistics,
+    evaluate_fid,
+    import_feature_extractor,
+    measure_shard,
+    reference_statistics,
+)
 from ebm_tf.stages.context import Context
+from tests.refusals import refused
 from tests.stores import write_store
 
 SETTINGS = Evaluation(baseline_count=70, kid_subsets=2, bootstrap=10)
@@ -43,6 +53,19 @@ class Bench:
     def classifier(self):
         save_classifier(classifier_network((8, 8, 1), 2), 2, 0.95, self.folder("Extractor"))
 
+    def shards(self, samples, size, extraction_batch=256):
+        """Draw and measure the samples in shards of that size, the last one first."""
+        starts = range(0, len(samples), size)
+        for number, first in reversed(list(enumerate(starts, start=1))):
+            rows = range(first, min(first + size, len(samples)))
+            drawn = self.root / f"drawn {number}"
+            drawn.mkdir()
+            write_shard(drawn, rows, [("fresh", [Drawn(samples[rows.start : rows.stop])])])
+            inputs = {"Extractor": self.inputs["Extractor"], "DrawSamples": drawn}
+            context = self.context(f"shard {number}", inputs, shard=[first, len(rows)])
+            measure_shard.run(replace(context, compute=Compute(extraction_batch=extraction_batch)))
+            self.said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
+
     def measure(self, samples, **labels):
         """Everything that EvaluateFID reads."""
         settings = {"evaluation": SETTINGS.model_dump()}
@@ -57,6 +80,14 @@ class Bench:
         self.said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
         metrics = json.loads((context.out / "metrics.json").read_text())
         return metrics, (context.out / "summary.txt").read_text()
+
+
+def flat(values, at=""):
+    """Every number and word in some JSON, by its place."""
+    if not isinstance(values, (dict, list)):
+        return {at: values}
+    pairs = values.items() if isinstance(values, dict) else enumerate(values)
+    return {place: value for key, part in pairs for place, value in flat(part, f"{at}/{key}").items()}
 
 
 @pytest.fixture
@@ -126,6 +157,58 @@ def test_an_imported_extractor_is_the_one_that_was_demanded(bench):
     wrong = {**RANDOM_CONV, "sha256": "0" * 64}
     with pytest.raises(Exception, match=f"and {'0' * 64} is demanded"):
         import_feature_extractor.run(bench.context("Extractor", extractor=wrong))
+
+
+class TestInShards:
+    """Features that MeasureShard made."""
+
+    @pytest.fixture
+    def whole(self, bench, tmp_path):
+        """A bench with a classifier, and another beside it with the same one."""
+        bench.classifier()
+        (tmp_path / "beside").mkdir()
+        beside = Bench(tmp_path / "beside")
+        beside.inputs["Extractor"] = bench.inputs["Extractor"]
+        return bench, beside
+
+    @pytest.mark.parametrize("extraction_batch", [256, 16])
+    def test_the_numbers_are_those_of_samples_measured_at_once(self, whole, extraction_batch):
+        bench, beside = whole
+        samples, labels = bench.images["test"], np.arange(80) % 2
+        expected, summary = bench.measure(samples, labels=labels)
+        beside.shards(samples, 32, extraction_batch)
+        assert {path.name for path in beside.inputs["shard 2"].iterdir()} == {"fresh", "shard.json"}
+        assert beside.said[-1] == {
+            "event": "progress",
+            "done": 32,
+            "total": 32,
+            "message": "features: fresh samples",
+        }
+        metrics, in_shards = beside.measure(samples, labels=labels)
+        assert beside.said[0]["message"] == "merged features of fresh of 3 shards"
+        assert "features: fresh.npz" not in [event["message"] for event in beside.said]
+        assert metrics["protocol"] == expected["protocol"]
+        found, wanted = flat(metrics), flat(expected)
+        assert found.keys() == wanted.keys()
+        numbers = {place for place, value in wanted.items() if isinstance(value, float)}
+        assert len(numbers) > 50
+        for place in wanted:
+            close = pytest.approx(wanted[place], rel=1e-6, abs=1e-9) if place in numbers else wanted[place]
+            assert found[place] == close, place
+        assert in_shards == summary
+
+    def test_shards_of_other_samples_are_refused(self, whole):
+        bench, _ = whole
+        bench.shards(bench.images["test"], 32)
+        said = "^features 0 to 31 are of other images than fresh.npz has there; measure them anew with --force Meas"
+        refused(said, bench.measure, bench.images["train"], kind=MissingInput)
+
+    def test_a_shard_that_is_not_there_is_told(self, whole):
+        bench, _ = whole
+        bench.shards(bench.images["test"], 32)
+        del bench.inputs["shard 2"]
+        said = "^the shards hold the samples 0 to 31, 64 to 79, not 0 to 79; rebuild them with --force MeasureShard$"
+        refused(said, bench.measure, bench.images["test"], kind=MissingInput)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ import tensorflow as tf
 
 from ebm_tf.config import Compute, Dataset, Extractor
 from ebm_tf.datasets.store import Store
-from ebm_tf.errors import ConfigError
-from ebm_tf.stages.__main__ import _as_one_line
+from ebm_tf.errors import ConfigError, as_one_line
 from ebm_tf.stages.context import Context
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -85,7 +84,9 @@ def only_error(done):
 
 def test_prepare_dataset_speaks_json_lines_and_leaves_its_files(prepared):
     assert prepared.returncode == 0, prepared.stderr
-    said = events(prepared.stdout)
+    *said, ended = events(prepared.stdout)
+    assert ended["event"] == "ended"
+    assert 50 < ended["peak_memory_mib"] < 4000
     assert said
     for event in said:
         assert set(event) == {"event", "done", "total", "message"}
@@ -120,7 +121,9 @@ def test_whatever_is_printed_stays_off_stdout(run):
     )
     done = run("Loud", {}, program=("-c", program))
     assert done.returncode == 0, done.stderr
-    assert events(done.stdout) == [{"event": "progress", "done": 1, "total": 2, "message": "said"}]
+    said, ended = events(done.stdout)
+    assert said == {"event": "progress", "done": 1, "total": 2, "message": "said"}
+    assert ended["event"] == "ended"
     for words in ("by python", "by the first stdout", "past python", "by a child"):
         assert words in done.stderr.splitlines()
 
@@ -189,7 +192,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_its_kind_and_3(run):
 
 def test_a_full_disk_is_told_without_the_graph_that_met_it():
     said = "{{function_node __wrapped__SaveV2_device_/task:0}} /a/state; No space left on device [Op:SaveV2]"
-    shown = _as_one_line(tf.errors.ResourceExhaustedError(None, None, said))
+    shown = as_one_line(tf.errors.ResourceExhaustedError(None, None, said))
     assert str(shown) == "the disk is full, make room and run again (/a/state; No space left on device)"
     assert shown.exit_code == 4
 

@@ -6,6 +6,10 @@ import tensorflow as tf
 
 from ebm_tf import config
 from ebm_tf.errors import ConfigError
+from ebm_tf.langevin import chain_settings
+from ebm_tf.models.architectures import Conv, Energy, Flatten, Pool
+from ebm_tf.models.energy import EnergyModel
+from ebm_tf.training.step import Share
 from ebm_tf.training.trainer import Trainer, learning_rate_at
 from tests.on_devices import results_on
 
@@ -244,6 +248,27 @@ def test_a_batch_may_be_cut_in_lanes_and_in_portions(settings, cut):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     for name in told:
         np.testing.assert_allclose(told[name], told_by_several[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def gradients_in_float64(portions):
+    """Of one batch, in the portions of the trainer, but with a network and chains of double precision."""
+    trainer = make_trainer(portions=portions, training=config.Training(steps=10, batch_size=16))
+    trainer.model = EnergyModel((Conv(8), Pool(), Flatten(), Energy()), (8, 8, 1), seed=2, dtype="float64")
+    trainer.chain = chain_settings(4, 0.3, 0.05, tf.float64)
+    random = np.random.default_rng(3)
+    real, start, others = (random.random((count, 8, 8, 1)) for count in (16, 16, 10))
+    share = Share(tf.constant(real), tf.constant(start), tf.constant(others), tf.constant(True))
+    result = trainer._in_portions(share, 0, 16, trainer.model.trainable_variables, tf.constant([5, 0]))
+    return [*result.contrastive, *result.kl], result.samples
+
+
+@pytest.mark.parametrize("portions", [2, 8])
+def test_in_double_precision_portions_add_up_to_the_gradients_of_the_whole(portions):
+    (whole, samples), (cut, samples_of_cut) = gradients_in_float64(1), gradients_in_float64(portions)
+    np.testing.assert_allclose(samples, samples_of_cut, rtol=1e-12)
+    for one, several in zip(whole, cut):
+        assert np.linalg.norm(one) > 0
+        assert np.linalg.norm(one - several) / np.linalg.norm(one) < 1e-12
 
 
 def test_portions_that_are_not_equal_are_refused():

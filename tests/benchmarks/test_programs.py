@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import results
 
 from benchmarks import __main__ as whole
 from benchmarks import memory, parts, programs, report, scaling, training, yardstick
 from benchmarks.turns import laps
 from benchmarks.workers import in_turns
 from ebm_tf.errors import EBMError, MissingInput
+from tests.benchmarks.made_up import results
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAMS = [

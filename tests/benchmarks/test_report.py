@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from made_up import MACHINE, results, yardstick
 from PIL import Image
 
 from benchmarks import report
@@ -15,6 +14,7 @@ from benchmarks.machine import described, in_words
 from benchmarks.tables import MARK, NOTE_OF_MARK, Table, mark_if_wide, milliseconds_in_words, ratio_in_words
 from benchmarks.yardstick import tables
 from ebm_tf.errors import MissingInput
+from tests.benchmarks.made_up import MACHINE, results, yardstick
 
 
 def _cells(text: str, title: str) -> list[list[str]]:

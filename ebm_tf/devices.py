@@ -19,9 +19,9 @@ def configure(settings: Compute) -> None:
     """
     _show_only(settings)
     tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
-    side_by_side = max(settings.threads, settings.lanes) if settings.threads else 0
-    tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
     replicas = sum(name.startswith("CPU") for name in settings.devices) or settings.logical_cpus
+    side_by_side = max(settings.threads, settings.lanes * replicas) if settings.threads else 0
+    tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
     if replicas > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         each = [tf.config.LogicalDeviceConfiguration()] * replicas

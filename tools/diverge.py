@@ -161,7 +161,7 @@ def draw(run: Run, usual: Run, path: Path) -> None:
 def replaced(text: str, mark: str, part: str) -> str:
     """A page with what stands between `<!-- mark -->` and `<!-- end -->` replaced."""
     pattern = re.compile(rf"(<!-- {mark}[^>]*-->\n).*?(\n<!-- end -->)", re.DOTALL)
-    found, count = pattern.subn(lambda match: f"{match[1]}{part}{match[2]}", text)
+    found, count = pattern.subn(lambda match: f"{match[1]}\n{part}\n{match[2]}", text)
     if count != 1:
         raise SystemExit(f"{PAGE} has {count} places marked {mark}; it takes one")
     return found
@@ -223,7 +223,10 @@ def _leaps(history: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _cell(out: np.ndarray) -> str:
     """The first step that is out of range, and the share of those that are."""
-    return f"{int(out.argmax()) + 1} ({out.mean():.0%})" if out.any() else "–"
+    if not out.any():
+        return "–"
+    share = "1 step" if out.sum() == 1 else f"{max(out.mean(), 0.01):.0%}"
+    return f"{int(out.argmax()) + 1} ({share})"
 
 
 def _of_its_log(line: str) -> str:

@@ -197,6 +197,26 @@ def test_a_full_disk_is_told_without_the_graph_that_met_it():
     assert shown.exit_code == 4
 
 
+def test_an_error_in_a_graph_is_told_without_where_the_graph_comes_from():
+    @tf.function
+    def of_two(numbers):
+        tf.debugging.assert_less(numbers, 2.0, message="too large")
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Graph execution error") as raised:
+        of_two(tf.constant(2.0))
+    line = str(as_one_line(raised.value))
+    assert line.startswith("InvalidArgumentError: assertion failed: [too large]")
+    assert "\n" not in line
+
+
+def test_of_several_errors_in_a_graph_the_first_is_told():
+    said = (
+        "Graph execution error:\n\nDetected at node a defined at\n  File x\n\n2 root error(s) found.\n"
+        "  (0) UNKNOWN: no room\n\t [[{{node a}}]]\n  (1) UNKNOWN: none here"
+    )
+    assert str(as_one_line(tf.errors.UnknownError(None, None, said))) == "UnknownError: UNKNOWN: no room"
+
+
 @pytest.mark.parametrize("missing", ["spec.json", "out"])
 def test_without_specification_or_folder_it_ends_with_4(tmp_path, missing):
     command = stage_command(tmp_path, "PrepareDataset", {}, {})

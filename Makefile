@@ -25,7 +25,7 @@ test-slow: $(VENV)/installed
 	$(RUN) -m pytest -m slow --timeout 1800
 
 docs: $(VENV)/installed
-	$(RUN) -m mkdocs build --strict --quiet
+	$(RUN) -m mkdocs build --strict
 	@echo "site/index.html"
 
 bench: $(VENV)/installed

@@ -13,8 +13,6 @@ import pytest
 
 from tests.test_report_in_browser import DESK, OUT_OF_SIGHT, PHONE, Page
 
-browser = pytest.importorskip("tools.browser", reason="selenium is not installed (extra: test)")
-
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -43,16 +41,6 @@ def address(tmp_path_factory):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    """A browser with a profile of its own."""
-    try:
-        with browser.browser(tmp_path_factory.mktemp("profile")) as opened:
-            yield opened
-    except browser.NoBrowser as error:
-        pytest.skip(str(error))
 
 
 PAGES = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import sys
+import threading
 
 import pytest
 
@@ -220,3 +222,25 @@ class TestTree:
     def test_code_that_is_gone_ends_the_build(self, repository):
         with pytest.raises(NotThere, match=r"^source.py has no gone; "):
             Tree(repository).on_the_site("[s](../source.py#gone)\n", "docs/page.md", "page.md")
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers /404 with 404, and so on."""
+
+    def do_GET(self) -> None:
+        """With the code that the path names."""
+        self.send_response(int(self.path[1:]))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_an_address_on_the_web_is_broken_where_it_is_gone_and_not_where_programs_are_refused():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = f"http://127.0.0.1:{server.server_port}"
+        told = {code: check_links.unreachable(f"{there}/{code}") for code in (200, 403, 404, 429)}
+        server.shutdown()
+    assert told == {200: None, 403: None, 404: "answers 404 Not Found", 429: None}
+    assert check_links.unreachable(there + "/200").startswith("cannot be reached: ")

@@ -12,8 +12,6 @@ from PIL import Image
 
 from tests.test_main_job import SHORT, cli
 
-browser = pytest.importorskip("tools.browser", reason="selenium is not installed (extra: test)")
-
 pytestmark = pytest.mark.slow
 
 SMALLEST_TEXT_PX = 12
@@ -79,16 +77,6 @@ class Page:
         """The whole page, also what has to be scrolled to."""
         shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
         return Image.open(io.BytesIO(base64.b64decode(shot["data"])))
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    """A browser with a profile of its own."""
-    try:
-        with browser.browser(tmp_path_factory.mktemp("profile")) as opened:
-            yield opened
-    except browser.NoBrowser as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ OUT_SAMPLES = typer.Option(
 )
 OUT_TABLE = typer.Option(None, "--out", metavar="CSV", help="Write the table to this file, too.")
 IMAGES = typer.Argument(
-    ..., metavar="IMAGES", help="Folder of image files, or an .npz or .npy of uint8 images [n, h, w, c]."
+    ..., metavar="IMAGES", help="Folder of image files, or an .npz or .npy of uint8 images, n x h x w x c."
 )
 RESIZE = typer.Option(
     False,

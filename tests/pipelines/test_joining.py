@@ -76,6 +76,7 @@ def test_it_prepares_the_images_and_a_failure_is_one_line_with_its_log(lab: Any)
     assert "the reason, in the log" in log.read_text()
     answer = lab.answer("join", *OTHER)
     assert lab.calls() == ["JoinTraining"]
+    assert log.read_text().count("the reason, in the log") == 1, "the log is of the last time"
     assert {**answer, "seconds": 0} == {
         "status": "failed",
         "exit_code": 3,

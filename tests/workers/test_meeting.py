@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ebm_tf.errors import ConfigError, EBMError
+from ebm_tf.workers.channel import Channel, Gone
 from ebm_tf.workers.cluster import Cluster
 from ebm_tf.workers.meeting import gather, join
 from tests.workers.free_ports import free_addresses
@@ -175,3 +176,17 @@ def test_a_file_is_taken_only_into_its_folder_and_only_where_one_is_expected(tmp
     assert "names a file '../outside'" in reasons[0]
     assert not (tmp_path / "outside").exists()
     close(chief, other)
+
+
+def test_what_would_be_a_huge_message_is_none():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as far,
+    ):
+        near, _ = listener.accept()
+        far.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        channel = Channel(near)
+        near.settimeout(2.0)
+        with pytest.raises(Gone, match="it does not speak as a worker does"):
+            channel.read()
+        channel.close()

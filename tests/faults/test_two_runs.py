@@ -42,7 +42,8 @@ def test_two_runs_of_the_same_build_each_task_once(lab: Lab, seed: int) -> None:
     assert answers[0]["artifact"] == answers[1]["artifact"] is not None
     states = [{row["task"]: row["state"] for row in answer["tasks"]} for answer in answers]
     for task in EVALUATION:
-        assert sorted(one[task] for one in states) == ["ran", "reused"], task
+        # not_run: by a run that was so slow to begin that it found the last task done
+        assert sorted(one[task] for one in states) in (["ran", "reused"], ["not_run", "ran"]), task
     assert wholeness.faults(lab.root) == []
 
 

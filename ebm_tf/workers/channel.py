@@ -8,6 +8,7 @@ not taken for gone, each side has a thread that speaks every BEAT_SECONDS.
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import threading
@@ -93,6 +94,14 @@ class Channel:
         """A sign of life, for use before `start`; a peer that is gone is noticed elsewhere."""
         with suppress(OSError):
             self.send(BEAT)
+
+    def hung_up(self) -> bool:
+        """Whether the peer has ended the connection, for use before `start`."""
+        readable, _, _ = select.select([self._connection], [], [], 0)
+        try:
+            return bool(readable) and not self._connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def close(self) -> None:
         """End the connection. The peer gets what was sent before."""

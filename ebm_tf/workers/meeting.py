@@ -48,6 +48,8 @@ def gather(cluster: Cluster, identity: Identity, wait_seconds: float, tell: Tell
     try:
         with _listening(cluster) as listener:
             while missing := _missing(cluster, come):
+                for index in [index for index, channel in come.items() if channel.hung_up()]:
+                    come.pop(index).close()  # and may come again
                 if missing != told:
                     tell(f"waits for {missing}, up to {wait_seconds:g} s")
                     told = missing
@@ -63,7 +65,8 @@ def gather(cluster: Cluster, identity: Identity, wait_seconds: float, tell: Tell
         dismiss(come.values(), error)
         raise
     for channel in come.values():
-        channel.send("go")
+        with suppress(OSError):  # of one that has just gone; its team will say so
+            channel.send("go")
     return come
 
 

@@ -101,6 +101,27 @@ def test_a_number_that_is_taken_is_refused_and_the_rest_goes_on(tmp_path, addres
         close(chief.result(), other.result(), last.result())
 
 
+def test_who_has_gone_away_while_others_were_waited_for_may_come_again(tmp_path, addresses):
+    told = []
+    with ThreadPoolExecutor() as threads:
+        chief = threads.submit(gather, Cluster(addresses, 0), SAME, WAIT, told.append)
+        host, port = addresses[0].split(":")
+        while not told:
+            time.sleep(0.02)
+        early = Channel(socket.create_connection((host, int(port))))
+        early.send("hello", index=1, workers=addresses, identity=SAME)
+        while not told[-1].startswith("waits for worker 2"):
+            time.sleep(0.02)
+        early.close()
+        while not told[-1].startswith("waits for worker 1"):
+            time.sleep(0.02)
+        others = [
+            threads.submit(join, Cluster(addresses, index), SAME, WAIT, lambda line: None, tmp_path)
+            for index in (1, 2)
+        ]
+        close(chief.result(), *(other.result() for other in others))
+
+
 def test_who_does_not_come_is_named_on_every_side(tmp_path, addresses):
     clusters = [Cluster(addresses, index) for index in range(2)]
     outcomes, _ = meet(tmp_path, clusters, [SAME] * 2, wait=2.0)

@@ -6,11 +6,13 @@ import signal
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from ebm_tf.datasets.image_sets import ArrayImages
 from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network
 from ebm_tf.evaluation.extractors.sources import save_extractor
 from ebm_tf.evaluation.feature_set import extract
+from ebm_tf.training.history import read_csv
 from tests.stores import write_store
 from tests.workers.processes import Worker, finish, finish_well, together
 
@@ -72,6 +74,32 @@ def test_a_step_of_several_processes_is_that_of_one(tmp_path, inputs, one_step, 
     batch = () if count == 2 else ("training.batch_size=18",)
     one = one_step if count == 2 else state_of([Worker(tmp_path / "alone", inputs, *ONE_STEP, *batch)])
     assert_same_step(one, state_of(together(tmp_path, inputs, *ONE_STEP, *batch, count=count)))
+
+
+LONG = (
+    "training.steps=200", "training.batch_size=64", "training.log_every=50", "training.checkpoint_every=250",
+    "langevin.steps=20", "replay.capacity=10000", "loss.entropy_minimum_fill=1000",
+)  # fmt: skip
+
+
+def last_row(worker):
+    finish_well([worker])
+    return {name: column[-1] for name, column in read_csv(worker.out / "history.csv").items()}
+
+
+@pytest.mark.timeout(900)
+def test_after_200_steps_devices_differ_by_far_less_than_seeds(tmp_path):
+    digits = load_digits()
+    images = np.round(digits.images[..., None] * 255 / 16).astype(np.uint8)
+    labels = dict.fromkeys(("train", "test"), digits.target)
+    store = write_store(tmp_path / "store", dict.fromkeys(("train", "test"), images), labels)
+    inputs = {"PrepareDataset": store}
+    seeds = [last_row(Worker(tmp_path / f"seed {seed}", inputs, *LONG, f"seed={seed}")) for seed in range(3)]
+    for count in (2, 4):
+        found = last_row(Worker(tmp_path / f"{count}", inputs, *LONG, f"compute.logical_cpus={count}"))
+        for name, value in found.items():
+            of_seeds = [row[name] for row in seeds]
+            assert abs(value - seeds[0][name]) <= 0.05 * (max(of_seeds) - min(of_seeds)), name
 
 
 @pytest.fixture(scope="module")

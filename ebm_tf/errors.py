@@ -8,6 +8,8 @@ import re
 
 OF_A_GRAPH = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\]$")
 """Where TensorFlow met an error, as it puts it around what the error is."""
+NO_PLACE = "<stack traces unavailable>\n"
+"""What TensorFlow puts there where a graph was loaded, and nobody knows."""
 ROOTS = re.compile(r"^\d+ root error\(s\) found\.\s+\(0\) ")
 """What TensorFlow puts before the first of several errors."""
 
@@ -53,6 +55,6 @@ def as_one_line(error: Exception) -> EBMError:
 def _first_line(text: str) -> str:
     """Of what TensorFlow says of a graph: where in the program its operations come from stands before that."""
     if text.startswith("Graph execution error:"):
-        text = text.rpartition("\n\n")[2]
+        text = text.rpartition("\n\n")[2].rpartition(NO_PLACE)[2].lstrip()
         text = ROOTS.sub("", text)
     return text.splitlines()[0]

@@ -8,7 +8,6 @@ Example:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,17 +19,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from ebm_tf.config import Model
-from ebm_tf.errors import ConfigError, EBMError, MissingInput
+from ebm_tf.errors import ConfigError, EBMError, MissingInput, as_one_line
 from ebm_tf.exported_demands import Given, Labels, images_fit, labels_to_draw, labels_to_score, number_within
 from ebm_tf.initial import WEIGHTS, demand_same_network, initial_model
 from ebm_tf.models.energy import EnergyModel
 from ebm_tf.sampling import Batch, broken_images
 from ebm_tf.signature import SAVED_MODEL, Signature, read_signature
-
-WHERE = re.compile(
-    r"^Graph execution error:\s+Detected at node .*?\n<stack traces unavailable>\s+", re.DOTALL
-)
-"""What TensorFlow says ahead of an error in a graph that was loaded."""
 
 Pixels = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float32]
@@ -175,9 +169,7 @@ def _in_one_line(doing: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        said = WHERE.sub("", str(error.message).strip()) or "no message"
-        reason = f"{type(error).__name__}: {said.splitlines()[0]}"
-        raise EBMError(f"the exported model cannot {doing}: {reason}") from error
+        raise EBMError(f"the exported model cannot {doing}: {as_one_line(error)}") from error
 
 
 def _loaded(folder: Path, signature: Signature) -> Any:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ebm_tf import __version__
 from ebm_tf.config import Model
 from ebm_tf.errors import MissingInput
-from ebm_tf.evaluation.rounding import NONE, rounded
+from ebm_tf.evaluation.rounding import with_interval
 from ebm_tf.nested import flat
+from ebm_tf.pages import rendered
 from ebm_tf.signature import Signature, Tensor
 
 CARD = "MODEL_CARD.md"
@@ -54,20 +53,17 @@ class Facts:
 
 def model_card(facts: Facts) -> str:
     """The text of the card; it depends on what was made and with what, and on no clock."""
-    environment = Environment(
-        loader=PackageLoader("ebm_tf", "templates"), undefined=StrictUndefined
-    )  # Markdown
-    environment.filters |= {"plain": plain, "tensors": _tensors}
     signature = facts.signature
-    return environment.get_template("model_card.md.jinja").render(
-        vars(facts),
-        classes=signature.classes,
-        shape=signature.images.shape,
-        metrics=NOT_MEASURED,
-        rest_example=_request(signature),
-        made_with=_versions(),
-        settings=sorted(flat({**facts.data, **facts.trained["settings"]})),
-    )
+    values = {
+        **vars(facts),
+        "classes": signature.classes,
+        "shape": signature.images.shape,
+        "metrics": NOT_MEASURED,
+        "rest_example": _request(signature),
+        "made_with": _versions(),
+        "settings": sorted(flat({**facts.data, **facts.trained["settings"]})),
+    }
+    return rendered("model_card.md.jinja", values, escaped=False, plain=plain, tensors=_tensors)
 
 
 def with_metrics(card: str, metrics: Mapping[str, Any], source: str) -> str:
@@ -102,7 +98,7 @@ def _measured(metrics: Mapping[str, Any], source: str) -> Iterable[str]:
     yield "| --- |" + " --- |" * len(titles)
     for metric, values in metrics.items():
         if _is_by_row(values, titles) and not metric.endswith("_spread"):
-            cells = [_cell(values.get(row), intervals.get(row, {}).get(metric)) for row in titles]
+            cells = [with_interval(values.get(row), intervals.get(row, {}).get(metric)) for row in titles]
             yield f"| {metric} | " + " | ".join(cells) + " |"
     confidence = metrics["protocol"].get("intervals", {}).get("confidence")
     yield ""
@@ -121,11 +117,6 @@ def _is_by_row(values: Any, titles: Mapping[str, str]) -> bool:
         and any(isinstance(value, float) for value in values.values())
         and all(value is None or isinstance(value, (int, float)) for value in values.values())
     )
-
-
-def _cell(value: float | None, interval: Any) -> str:
-    ends = f" [{rounded(interval[0])}, {rounded(interval[1])}]" if interval else ""
-    return NONE if value is None else rounded(value) + ends
 
 
 def _tensors(tensors: Mapping[str, Tensor]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def mean_pairwise_distance(vectors: npt.ArrayLike) -> float:
     return total / (count * (count - 1))
 
 
-def some(count: int, most: int, seed: int) -> npt.NDArray[Any]:
+def some(count: int, most: int, seed: int | Sequence[int]) -> npt.NDArray[Any]:
     """The numbers of at most `most` of `count` images, drawn by the seed, in their order."""
     if count <= most:
         return np.arange(count)

@@ -151,7 +151,8 @@ def merge(parts: Sequence[FeatureSet], images: ImageSet, folder: Path) -> Featur
             f"the parts have features of {count} images by {_extractors(parts)}, and {images.name} are "
             f"{len(images)}; {ANEW}"
         )
-    growing, digest, moments = _growing(folder, identity, count), ImagesDigest(images.shape[1:]), None
+    growing, digest = _growing(folder, identity, count), ImagesDigest(images.shape[1:])
+    moments = Moments.empty(identity.features)
     growing.start_over()
     for part, own in zip(parts, _digests(images, [len(part) for part in parts])):
         if own.hexdigest() != part.images_sha256:
@@ -162,8 +163,7 @@ def merge(parts: Sequence[FeatureSet], images: ImageSet, folder: Path) -> Featur
         images_sha256, length = digest.merge(own), block_length(identity.features)
         for first in range(0, len(part), length):
             growing.append(_some(part, slice(first, first + length)), images_sha256)
-        moments = part.moments if moments is None else moments.merge(part.moments)
-    assert moments is not None  # there is a part
+        moments = moments.merge(part.moments)
     return _finished(growing, moments)
 
 

@@ -21,6 +21,7 @@ from ebm_tf.evaluation.distances import (
     inception_score_from_logits,
     kernel_distance,
 )
+from ebm_tf.evaluation.diversity import some
 from ebm_tf.evaluation.extractors.base import Identity
 from ebm_tf.evaluation.extrapolation import SMALLEST_SHARE, frechet_distance_at_infinity, samples_needed
 from ebm_tf.evaluation.feature_set import FeatureSet
@@ -258,10 +259,7 @@ def _some(features: npt.NDArray[np.float32], settings: Evaluation) -> npt.NDArra
     """At most `manifold_images` of the features, drawn by the seed."""
     if len(features) <= settings.manifold_images:
         return features
-    chosen = np.random.default_rng([settings.seed, 2]).choice(
-        len(features), settings.manifold_images, replace=False
-    )
-    return np.asarray(features[np.sort(chosen)])
+    return np.asarray(features[some(len(features), settings.manifold_images, [settings.seed, 2])])
 
 
 def _draws(settings: Evaluation) -> tuple[float, int, int]:

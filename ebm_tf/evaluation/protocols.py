@@ -57,7 +57,7 @@ def by_rows(each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The protocols of several rows as one, of which `of_row` gives each back.
 
     Args:
-        each: by the name of the row, two at least. What is equal in all is told once; what is not, row by row.
+        each: by the name of the row. What is equal in all is told once; what is not, row by row.
     """
     whole: dict[str, Any] = {}
     for key in dict.fromkeys(key for protocol in each.values() for key in protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Optional
 
 NONE = "-"
@@ -20,3 +21,11 @@ def rounded(value: Optional[float], digits: int = 2) -> str:
 def with_spread(value: Optional[float], spread: Optional[float]) -> str:
     """A number with its spread, where it has one: a single subset has none."""
     return f"{rounded(value)} +- {rounded(spread)}" if spread else rounded(value)
+
+
+def with_interval(value: Optional[float], interval: Optional[Sequence[float]]) -> str:
+    """A number with the ends of its interval, where it has one."""
+    if value is None or not interval:
+        return rounded(value)
+    low, high = interval
+    return f"{rounded(value)} [{rounded(low)}, {rounded(high)}]"

@@ -24,6 +24,7 @@ from ebm_tf.evaluation.protocols import by_rows
 from ebm_tf.evaluation.rounding import rounded
 from ebm_tf.figures import save_grid
 from ebm_tf.grey_levels import Images
+from ebm_tf.shards import open_shard, write_shard
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.drawing import Chains, Source, source_of
 from ebm_tf.stages.features import extract_all
@@ -77,7 +78,7 @@ def measure(
         name: protocol_of(row, reference, settings, {"reference": "train split"}, judged[name].measured)
         for name, row in sets.items()
     }
-    shared = by_rows(each) if len(each) > 1 else dict(next(iter(each.values()), {}))
+    shared = by_rows(each)
     diversity = {name: _diversity(row, images[name], settings.seed) for name, row in sets.items()}
     classes = reference.identity.classes
     return {
@@ -135,18 +136,14 @@ def _nothing_learned(context: Context) -> str | None:
 
 
 def _written(context: Context, source: Source, kind: str) -> Images:
-    count = context.section("sampling").count
-    path, shape = context.work / f"{kind}.npy", (count, *source.manifest.shape)
-    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    work, done = count * source.work(kind), 0
+    folder, rows = context.work / kind, range(context.section("sampling").count)
+    folder.mkdir(exist_ok=True)
 
-    def report(now: int, of_kind: int) -> None:
-        context.progress(now, work, source.told(kind))
+    def report(done: int, of_kind: int) -> None:
+        context.progress(done, len(rows) * source.work(kind), source.told(kind))
 
-    for batch in source.draw(kind, range(count), report):
-        images[done : done + len(batch.images)] = batch.images
-        done += len(batch.images)
-    return images
+    write_shard(folder, rows, [(kind, source.draw(kind, rows, report))])
+    return open_shard(folder)[1][kind]
 
 
 def _by_row(judged: Mapping[str, Judgement], metric: str) -> dict[str, float | None]:

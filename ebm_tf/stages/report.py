@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ebm_tf.evaluation.rounding import rounded
+from ebm_tf.pages import embedded, rendered
 from ebm_tf.stages.context import Context
 
 PICTURES = {
@@ -32,21 +29,18 @@ PICTURES = {
 
 
 def run(context: Context) -> None:
-    environment = Environment(
-        loader=PackageLoader("ebm_tf", "templates"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["rounded"] = rounded
     records = {task: context.read_json(task, "params.json") for task in context.inputs}
-    page = environment.get_template("report.html").render(
-        fid=context.read_json("EvaluateFID", "metrics.json"),
-        neighbours=context.read_json("RetrieveNeighbours", "metrics.json"),
-        training=context.read_json("TrainEBM", "metrics.json"),
-        manifest=context.read_json("PrepareDataset", "manifest.json"),
-        pictures=list(_pictures(context)),
-        export=context.read_json("ExportModel", "metrics.json"),
-        config=yaml.safe_dump(_config(records), sort_keys=False),
-        records=records,
-    )
+    values = {
+        "fid": context.read_json("EvaluateFID", "metrics.json"),
+        "neighbours": context.read_json("RetrieveNeighbours", "metrics.json"),
+        "training": context.read_json("TrainEBM", "metrics.json"),
+        "manifest": context.read_json("PrepareDataset", "manifest.json"),
+        "pictures": list(_pictures(context)),
+        "export": context.read_json("ExportModel", "metrics.json"),
+        "config": yaml.safe_dump(_config(records), sort_keys=False),
+        "records": records,
+    }
+    page = rendered("report.html", values, escaped=True)
     (context.out / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -55,11 +49,6 @@ def _pictures(context: Context) -> Iterator[dict[str, str]]:
         task, file = place.split("/")
         if (picture := context.inputs[task] / file).is_file():
             yield {"task": task, "words": words, "data": embedded(picture)}
-
-
-def embedded(picture: Path) -> str:
-    """A picture as a page holds it."""
-    return base64.b64encode(picture.read_bytes()).decode("ascii")
 
 
 def _config(records: dict[str, Any]) -> dict[str, Any]:

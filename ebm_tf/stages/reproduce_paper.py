@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from ebm_tf.evaluation.rounding import rounded
+from ebm_tf.pages import embedded, rendered
 from ebm_tf.stages.context import Context
-from ebm_tf.stages.report import embedded
 from ebm_tf.stages.studying import COLUMNS
 from ebm_tf.studies import claims_of_images, claims_of_method
 from ebm_tf.studies.rules import FAILS, HOLDS, INCOMPARABLE, NOT_RUN, OPEN, VERDICTS, Row
@@ -57,15 +54,11 @@ def run(context: Context) -> None:
     rows = list(_rows(context, metrics))
     context.progress(1, 2, "writing the report")
     values = _values(context, metrics, rows)
-    loader = PackageLoader("ebm_tf", "templates")
     for name, template, escaped in (
         ("report.html", "reproduction.html", True),
         ("report.md", "reproduction.md.jinja", False),
     ):
-        environment = Environment(loader=loader, autoescape=escaped, undefined=StrictUndefined)
-        environment.filters["rounded"] = rounded
-        page = environment.get_template(template).render(values)
-        (context.out / name).write_text(page, encoding="utf-8")
+        (context.out / name).write_text(rendered(template, values, escaped), encoding="utf-8")
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in VERDICTS}
     claims = [row._asdict() for row in rows]
     context.write_json("metrics.json", {"counts": counts, "seconds": values["seconds"], "claims": claims})

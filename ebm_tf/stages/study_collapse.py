@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from ebm_tf.stages import studying
 from ebm_tf.stages.context import Context
+from ebm_tf.studies.claims_of_studies import DIVERSITY
 from ebm_tf.studies.evidence import KINDS
 from ebm_tf.studies.pictures import save_points, save_seed_curves
 
-MEASURED = {
-    "class_entropy": "Class entropy",
-    "recall": "Recall",
-    "pairwise_pixels": "Distance in pixels",
-    "pairwise_features": "Distance in features",
-}
 CURVES = {
     "energy_difference": "Energy difference",
     "frechet_distance": "Fréchet distance",
@@ -30,8 +25,8 @@ def run(context: Context) -> None:
     )
     points, marks = {}, {}
     for kind, words in KINDS.items():
-        for metric, title in MEASURED.items():
-            named = f"{title},\nsamples {words}"
+        for metric, title in DIVERSITY.items():
+            named = f"{title.capitalize()},\nsamples {words}"
             points[named] = {
                 case: [value for one in of_case if (value := one.of_samples(metric, kind)) is not None]
                 for case, of_case in found.items()

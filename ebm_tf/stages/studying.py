@@ -10,6 +10,7 @@ import numpy as np
 from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.rounding import rounded
+from ebm_tf.evaluation.verdicts import level as percent
 from ebm_tf.figures import save_rows
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.judge_training import measure
@@ -98,7 +99,7 @@ def summary(metrics: Mapping[str, Any], words: str) -> str:
         lines.append(f"{title:34}" + "".join(cells))
     lines += [
         "",
-        f"Means over the seeds {', '.join(map(str, metrics['seeds']))}, +- half the width of their {100 * level:g}% "
+        f"Means over the seeds {', '.join(map(str, metrics['seeds']))}, +- half the width of their {percent(level)} "
         f"interval (Student's t); {metrics['planned_steps']} training steps each. Recall, class entropy and features "
         "apart (mean L2 distance of two samples) are of samples from the buffer.",
         "Energy gap: root mean square of E(real) - E(samples) over the second half, in spreads of E(real).",

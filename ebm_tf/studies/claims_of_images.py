@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
-from ebm_tf.evaluation.rounding import rounded
+from ebm_tf.evaluation.rounding import rounded, with_interval
 from ebm_tf.studies.rules import FAILS, HOLDS, INCOMPARABLE, NOT_RUN, OPEN, Row
 
 MAIN = "main paper"
@@ -84,7 +84,7 @@ class Ours(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{rounded(self.value)} [{rounded(self.low)}, {rounded(self.high)}]"
+        return with_interval(self.value, (self.low, self.high))
 
 
 def rows(numbers: Numbers) -> Iterator[Row]:

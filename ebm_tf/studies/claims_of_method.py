@@ -15,6 +15,7 @@ from ebm_tf.models.architectures import (
     architecture,
     layer_options,
 )
+from ebm_tf.nested import flat
 from ebm_tf.studies.gradient import gaussian_gradients
 from ebm_tf.studies.rules import FAILS, HOLDS, NOT_RUN, Row
 
@@ -122,7 +123,8 @@ def _of_scales(model: Model) -> Row:
 def _of_settings(
     settings: Mapping[str, Any], title: str, datasets: tuple[str, ...], wanted: Mapping[str, float]
 ) -> Row:
-    found = {path: settings[path.split(".")[0]][path.split(".")[1]] for path in wanted}
+    known = dict(flat(settings))
+    found = {path: known[path] for path in wanted}
     unlike = [path for path in wanted if found[path] != wanted[path]]
     name = settings["dataset"]["name"]
     if name not in datasets:

@@ -33,8 +33,13 @@ SLOWER = 3.0
 """How many times slower the paper finds back-propagation through all steps."""
 COLLAPSED = 0.5
 """Share of the real test images' diversity below which samples count as collapsed."""
-DIVERSITY = ("class_entropy", "recall", "pairwise_pixels", "pairwise_features")
-"""What diversity is measured by."""
+DIVERSITY = {
+    "class_entropy": "class entropy",
+    "recall": "recall",
+    "pairwise_pixels": "distance in pixels",
+    "pairwise_features": "distance in features",
+}
+"""What diversity is measured by, with what people call it."""
 SAMPLES = "buffer"
 """The samples that are judged in D.3: those of chains from the buffer, as in training, which figure 8 shows."""
 
@@ -213,9 +218,4 @@ def _told(found: Mapping[str, str]) -> str:
 
 
 def _measure(name: str) -> str:
-    return {
-        "class_entropy": "class entropy",
-        "recall": "recall",
-        "pairwise_pixels": "distance in pixels",
-        "pairwise_features": "distance in features",
-    }[name.rpartition("_")[0]]
+    return DIVERSITY[name.rpartition("_")[0]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
@@ -53,7 +53,7 @@ class Training:
     speed: Columns
     peak_memory_mib: Optional[float]
     seconds: float
-    judged: Mapping[str, Any] = field(default_factory=dict)
+    judged: Mapping[str, Any]
 
     @property
     def energy_difference(self) -> np.ndarray:
@@ -85,7 +85,7 @@ class Training:
         return None if scores is None or not np.isfinite(scores[-1]) else float(scores[-1])
 
     def of_samples(self, metric: str, kind: str) -> Optional[float]:
-        """A metric of the finished weights' samples of a kind (or of "real_test"); None where there is none."""
+        """A metric of the finished weights' samples of a kind; None where there is none."""
         value = self.judged.get(metric, {}).get(kind)
         return None if value is None or not math.isfinite(value) else float(value)
 

@@ -84,7 +84,6 @@ def _draw(axis: Any, curves: Sequence[Curve], colour: str, title: str) -> None:
         if curve.diverged and len(curve.steps):
             axis.plot(curve.steps[-1], curve.values[-1], "x", color=colour, markersize=7)
     shared = min((len(curve.steps) for curve in curves), default=0)
-    label = title
     if shared:
         mean = np.mean([curve.values[:shared] for curve in curves], axis=0)
-        axis.plot(curves[0].steps[:shared], mean, color=colour, linewidth=1.8, label=label)
+        axis.plot(curves[0].steps[:shared], mean, color=colour, linewidth=1.8, label=title)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from ebm_tf.evaluation.repeated import of_difference, over_seeds
-from ebm_tf.evaluation.rounding import rounded
+from ebm_tf.evaluation.rounding import rounded, with_interval
 from ebm_tf.evaluation.verdicts import level as percent
 
 HOLDS = "holds"
@@ -57,10 +57,7 @@ class Difference(NamedTuple):
 def value(case: Case, name: str) -> str:
     """The mean of a number with its interval over seeds, as tables show it."""
     found = case["numbers"][name]
-    if found["interval"] is None:
-        return rounded(found["mean"])
-    low, high = found["interval"]
-    return f"{rounded(found['mean'])} [{rounded(low)}, {rounded(high)}]"
+    return with_interval(found["mean"], found["interval"])
 
 
 def beside(cases: Mapping[str, Case], name: str) -> str:
@@ -107,9 +104,7 @@ def above(values: Mapping[str, float], limit: float, level: float) -> tuple[str,
     interval = over_seeds([*values.values()], level)
     if interval is None:
         return OPEN, "-", "fewer than two seeds have the number"
-    told = (
-        f"{rounded(float(np.mean([*values.values()])))} [{rounded(interval.low)}, {rounded(interval.high)}]"
-    )
+    told = with_interval(float(np.mean([*values.values()])), (interval.low, interval.high))
     what = f"the {percent(level)} interval over {len(values)} seeds lies"
     if interval.low > limit:
         return HOLDS, told, f"{what} above {limit:g}"

@@ -29,10 +29,10 @@ def arrays_sha256(arrays: Iterable[npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def folder_sha256(folder: Path) -> str:
-    """sha256 over the names and contents of all files below a folder, whatever its own name and place."""
+def folder_sha256(folder: Path, pattern: str = "*") -> str:
+    """sha256 over the names and contents of a folder's files (of a pattern), whatever its own name and place."""
     digest = hashlib.sha256()
-    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob(pattern) if file.is_file()}
     for name, file in sorted(files.items()):
         digest.update(f"{sha256_of(file)}  {name}\n".encode())
     return digest.hexdigest()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from ebm_tf.errors import ConfigError, EBMError, MissingInput
+from ebm_tf.errors import ConfigError, EBMError, MissingInput, as_one_line
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity, ImageShape
 from ebm_tf.evaluation.extractors.digests import folder_sha256
 from ebm_tf.evaluation.extractors.images import checked_images
@@ -66,8 +66,8 @@ class SavedModelExtractor(FeatureExtractor):
         try:
             outputs = self._function(**{self._input.name: tf.constant(pixels)})
         except tf.errors.OpError as error:
-            first = str(error.message).splitlines()[0]
-            raise EBMError(f"{self._where} fails on images of {_by(self.image_shape)}: {first}") from error
+            shape = _by(self.image_shape)
+            raise EBMError(f"{self._where} fails on images of {shape}: {as_one_line(error)}") from error
         logits = outputs.get(LOGITS)
         return Extracted(
             self._matrix(outputs[self._output], len(images)),

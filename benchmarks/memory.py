@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import programs
 from benchmarks.tables import Table
 from ebm_tf.errors import EBMError
-from ebm_tf.memory import MIB, peak_mib
+from ebm_tf.memory import MIB, PEAK, peak_mib
 
 BLOCKS = 20
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -183,7 +183,7 @@ def _held_mib(process: Any) -> tuple[float, float]:
     try:
         now = process.memory_info().rss / MIB
         status = Path(f"/proc/{process.pid}/status").read_text()
-        return now, int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
+        return now, int(PEAK.findall(status)[0]) / 1024
     except (psutil.NoSuchProcess, IndexError, ProcessLookupError):
         return 0.0, 0.0
     except OSError:  # no /proc here

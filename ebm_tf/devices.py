@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from ebm_tf.config import Compute
 from ebm_tf.errors import ConfigError
-from ebm_tf.workers.cluster import Cluster
 
 
 def configure(settings: Compute) -> None:
@@ -68,15 +68,18 @@ def mirrored_strategy() -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def multi_worker_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy:
+def multi_worker_strategy(workers: Sequence[str], index: int) -> tf.distribute.MultiWorkerMirroredStrategy:
     """Synchronous training on every GPU of every worker, or on one CPU of each where there is none.
 
     Returns when all workers have called it.
+
+    Args:
+        workers: "host:port" of each. index: of this one.
     """
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+        tf.train.ClusterSpec({"worker": list(workers)}),
         task_type="worker",
-        task_id=cluster.index,
+        task_id=index,
         num_accelerators={"GPU": len(tf.config.get_visible_devices("GPU"))},
         rpc_layer="grpc",
     )
@@ -112,7 +115,8 @@ def own_part(whole: tf.Tensor, batch_size: int) -> tf.Tensor:
 
 def in_one_process(strategy: tf.distribute.Strategy) -> bool:
     """Whether all replicas are here; otherwise other workers have some of them."""
-    return len(strategy.extended.worker_devices) == strategy.num_replicas_in_sync
+    replicas = strategy.num_replicas_in_sync
+    return replicas == 1 or len(strategy.extended.worker_devices) == replicas
 
 
 def gathered(strategy: tf.distribute.Strategy, shares: Any) -> tf.Tensor:

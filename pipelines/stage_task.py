@@ -238,7 +238,7 @@ class StageTask(luigi.Task):
         prepare_work(artifact, {name: made["content"] for name, made in inputs.items()})
         attempt = Attempt(artifact)
         spec = artifact.work / "spec.json"
-        spec.write_text(json.dumps(self._spec(), indent=2) + "\n", encoding="utf-8")
+        spec.write_text(json.dumps(self.spec(), indent=2) + "\n", encoding="utf-8")
 
         def progress(event: dict[str, Any]) -> None:
             attempt.note()
@@ -281,7 +281,8 @@ class StageTask(luigi.Task):
             artifact.verify(read)
         return round(time.monotonic() - began, 2)
 
-    def _spec(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
+        """What its stage is told, see `ebm_tf/stages/context.py`."""
         return {
             "stage": self.name(),
             "fingerprint": self.fingerprint,

@@ -28,8 +28,8 @@ OF_JUDGING = tuple(
     for key in ("seed", "inception_score_splits", "manifold_neighbours", "manifold_images")
 )
 """Settings that samples are judged by where nothing is resampled."""
-OF_THE_FILM = ("sampling.film_chains", "sampling.film_frames")
-"""Settings that only GenerateSamples' film strip depends on."""
+OF_THE_FILM = ("film_chains", "film_frames")
+"""Settings of sampling that only GenerateSamples' film strip depends on."""
 
 
 class PrepareDataset(StageTask):
@@ -190,6 +190,7 @@ class SamplingTask(StageTask):
     @classmethod
     def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
         """Those of the model that is sampled; how many tasks draw changes no sample, and is seen by the inputs."""
+        apart = ("shard_size", *OF_THE_FILM)
         if experiment["sampling"]["source"] == "sngan":
             return (
                 "seed",
@@ -197,7 +198,7 @@ class SamplingTask(StageTask):
                 *(f"sampling.{key}" for key in ("source", "seed", "count", "batch_size")),
             )
         augmented = ("augmentation",) if experiment["sampling"]["augment_every"] else ()
-        sampling = (f"sampling.{key}" for key in Sampling.model_fields if key != "shard_size")
+        sampling = (f"sampling.{key}" for key in Sampling.model_fields if key not in apart)
         return ("seed", "model", "langevin", *sampling, *augmented)
 
     @classmethod
@@ -242,14 +243,15 @@ class ShardTask(StageTask):
 class DrawSamples(ShardTask, SamplingTask):
     """Draws one shard of the samples (sampling.shard_size)."""
 
-    @classmethod
-    def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
-        """Those of the samples, but for the film's."""
-        return tuple(path for path in super().settings_of(experiment) if path not in OF_THE_FILM)
-
 
 class GenerateSamples(SamplingTask):
     """Draws samples: Langevin chains of the energy model, or images of the baseline (sampling.source)."""
+
+    @classmethod
+    def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
+        """Also those of the film strip, which the energy model alone has."""
+        film = OF_THE_FILM if experiment["sampling"]["source"] == "ebm" else ()
+        return (*super().settings_of(experiment), *(f"sampling.{key}" for key in film))
 
     @classmethod
     def inputs_of(cls, experiment: dict[str, Any]) -> Inputs:
@@ -427,9 +429,8 @@ class JudgeTraining(FeatureTask, SamplingTask):
 
     @classmethod
     def settings_of(cls, experiment: dict[str, Any]) -> tuple[str, ...]:
-        """Those of the samples, but for the film's, and of what is measured; nothing here is resampled."""
-        drawn = (path for path in super().settings_of(experiment) if path not in OF_THE_FILM)
-        return (*drawn, *OF_JUDGING)
+        """Those of the samples, and of what is measured; nothing here is resampled."""
+        return (*super().settings_of(experiment), *OF_JUDGING)
 
     @classmethod
     def demand(cls, experiment: dict[str, Any]) -> None:
@@ -520,7 +521,7 @@ class Report(FeatureTask):
             )
 
 
-class ReproducePaper(StageTask):
+class ReproducePaper(FeatureTask):
     """Holds every table, figure and claim of the paper's supplementary against this experiment, in one report."""
 
     SETTINGS = ("dataset", "model", "langevin", "augmentation")
@@ -545,12 +546,7 @@ class ReproducePaper(StageTask):
         composed: Inputs = {}
         if experiment["compose"]["members"]:
             composed[ComposeModels.name()] = (ComposeModels, experiment, "")
-        return {
-            **extractor_of(experiment),
-            **CompareModels.inputs_of(experiment),
-            **super().inputs_of(experiment),
-            **composed,
-        }
+        return {**CompareModels.inputs_of(experiment), **super().inputs_of(experiment), **composed}
 
 
 TASKS: dict[str, type[StageTask]] = {

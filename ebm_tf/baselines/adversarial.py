@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ebm_tf.baselines.sngan import build_discriminator, build_generator
 from ebm_tf.config import SNGAN
-from ebm_tf.devices import demand_divisible, own_part
+from ebm_tf.devices import demand_divisible, gathered, own_part, summed
 from ebm_tf.replay import dequantise
 
 Measurements = dict[str, tf.Tensor]
@@ -89,7 +89,7 @@ class Adversaries:
         latent_seed, pixel_seed = _seeds(self.seed, number, part)
         images = dequantise(real, pixel_seed, self.levels)
         measured = self.strategy.run(self._discriminator_replica, args=(images, self._latents(latent_seed)))
-        return self._sum(measured)
+        return summed(self.strategy, measured)
 
     @tf.function
     def generator_step(self, number: tf.Tensor) -> tuple[tf.Tensor, Measurements]:
@@ -100,7 +100,7 @@ class Adversaries:
             keep = self.settings.ema_decay
             for average, weight in zip(self.average.variables, self.generator.variables):
                 average.assign(average + (1 - keep) * (weight - average))
-        return tf.concat(self.strategy.experimental_local_results(images), axis=0), self._sum(measured)
+        return gathered(self.strategy, images), summed(self.strategy, measured)
 
     def _discriminator_replica(self, real: tf.Tensor, latents: tf.Tensor) -> Measurements:
         real, latents = (own_part(whole, self.settings.batch_size) for whole in (real, latents))
@@ -141,9 +141,6 @@ class Adversaries:
 
     def _latents(self, seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([self.settings.batch_size, self.settings.latent_size], seed)
-
-    def _sum(self, measured: Measurements) -> Measurements:
-        return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in measured.items()}
 
 
 def _adam(settings: SNGAN, weights: list[tf.Variable]) -> keras.optimizers.Optimizer:

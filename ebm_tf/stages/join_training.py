@@ -21,7 +21,7 @@ def run(context: Context) -> None:
             store.images("train"),
             store.labels("train"),
             context.section("health"),
-            team,
+            team.state,
             incoming,
             bool(context.section("selection").every),
             context.progress,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 import ebm_tf
 from ebm_tf.datasets.store import Store
+from ebm_tf.evaluation.extractors.digests import folder_sha256
 from ebm_tf.stages.context import Context
 from ebm_tf.training.checkpoint import CheckpointFolder
 from ebm_tf.training.trainer import Trainer
@@ -72,7 +72,7 @@ def joined_team(context: Context, store: Store, incoming: Path) -> Team:
 def identity(context: Context, store: Store) -> Identity:
     """What has to be the same on all workers. Weights to start from are the chief's alone, wherever they lie."""
     training = {key: value for key, value in context.settings["training"].items() if key != "initial_model"}
-    manifest = store.manifest
+    manifest, package = store.manifest, Path(ebm_tf.__file__).parent
     return {
         **context.settings,
         "training": training,
@@ -81,16 +81,8 @@ def identity(context: Context, store: Store) -> Identity:
         "classes": len(manifest.classes),
         "GPUs": len(tf.config.get_visible_devices("GPU")),
         "TensorFlow": tf.__version__,
-        "ebm_tf": f"{ebm_tf.__version__} (code {_code()})",
+        "ebm_tf": f"{ebm_tf.__version__} (code {folder_sha256(package, '*.py')[:12]})",
     }
-
-
-def _code() -> str:
-    """Changes when this package does."""
-    digest, package = hashlib.sha256(), Path(ebm_tf.__file__).parent
-    for file in sorted(package.rglob("*.py")):
-        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def _trained(context: Context) -> bool:

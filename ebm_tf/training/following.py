@@ -7,7 +7,9 @@ goes on, or for its word that training is done.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +19,8 @@ from ebm_tf.training.checkpoint import read_checkpoint
 from ebm_tf.training.health import Guard
 from ebm_tf.training.loop import Position, Report, in_short, steps_from
 from ebm_tf.training.trainer import Trainer
-from ebm_tf.workers.team import Team
+
+NextState = Callable[[], Optional[int]]
 
 
 def follow(
@@ -25,7 +28,7 @@ def follow(
     images: np.ndarray,
     labels: np.ndarray,
     health: Health,
-    team: Team,
+    next_state: NextState,
     incoming: Path,
     judged: bool,
     report: Report,
@@ -34,6 +37,7 @@ def follow(
 
     Args:
         images, labels: the chief's, uint8 [n, H, W, C] and int64 [n].
+        next_state: waits for the chief's next state; returns its step, None when training is done.
         incoming: folder that the chief's states come to.
         judged: whether the chief has a selection, whose best weights are in its states, too.
 
@@ -45,7 +49,7 @@ def follow(
     """
     state = tf.train.Checkpoint(training=trainer.checkpoint) if judged else trainer.checkpoint
     steps, taken, guard = trainer.training_settings.steps, 0, Guard(health)
-    while team.state() is not None:
+    while next_state() is not None:
         run = read_checkpoint(incoming, state, whole=False)
         at = Position(**run["position"])
         guard.restore(run["guard"])

@@ -166,22 +166,25 @@ class Loop:
 
     def _end_early(self, problem: str, step: int, report: Report) -> None:
         """Take the weights of a checkpoint, and leave what was measured since then as it is."""
-        run = self.checkpoints.restore(step)
-        if self.selection is not None:
-            self.selection.restore(run["selection"])
+        self._restored(step)
         at = self.position
         at.diverged = {"step": at.step, "problem": problem, "weights_of_step": step}
         self.history.close(at.step)
         report(at.step, self.steps, f"diverged, which ends the training: {problem}")
 
-    def _go_to(self, step: int) -> None:
+    def _restored(self, step: int) -> dict[str, Any]:
+        """Bring the state of a checkpoint back, and return what `_save` wrote beside it."""
         run = self.checkpoints.restore(step)
+        if self.selection is not None:
+            self.selection.restore(run["selection"])
+        return run
+
+    def _go_to(self, step: int) -> None:
+        run = self._restored(step)
         self.checkpoints.drop_after(step)
         self.position = Position(**run["position"])
         self.guard.restore(run["guard"])
         self.history.rewind(step, run["history"])
-        if self.selection is not None:
-            self.selection.restore(run["selection"])
 
     def _share_state(self) -> None:
         """That of the checkpoint which has just been written or read."""

@@ -23,11 +23,11 @@ import tensorflow as tf
 
 from ebm_tf import devices
 from ebm_tf.errors import EBMError, as_one_line
-from ebm_tf.workers.channel import Channel, Message, reason_of
+from ebm_tf.workers.channel import SILENCE_SECONDS, Channel, Message, reason_of
 from ebm_tf.workers.cluster import AGAIN, Cluster
 from ebm_tf.workers.meeting import dismiss, ended
 
-VERDICT_SECONDS = 25.0
+VERDICT_SECONDS = SILENCE_SECONDS + 5.0
 """That the reason of failed collectives is waited for; longer than it takes to notice a silence."""
 GRACE_SECONDS = 30.0
 """That what this process does has to end by itself when a peer is gone."""
@@ -85,7 +85,7 @@ class Team:
 
     def strategy(self) -> tf.distribute.Strategy:
         """TensorFlow's, over all workers; returns when all have asked for it."""
-        return devices.multi_worker_strategy(self.cluster)
+        return devices.multi_worker_strategy(self.cluster.workers, self.cluster.index)
 
     def share(self, step: int, files: Sequence[Path]) -> None:
         """The chief's: send the state after `step` steps, from which all go on."""

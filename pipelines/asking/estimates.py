@@ -76,15 +76,17 @@ def _of_composition(settings: Mapping[str, Any], images: Images, reads: Collecti
     return Work("steps", compose["count"] * steps * len(compose["members"]))
 
 
+OF_DRAWING = ("sampling.count", "sampling.steps", "sampling.buffer_steps", "model.*")
+"""Settings that the work of drawing samples depends on."""
 MEASURES: dict[str, tuple[Measure, tuple[str, ...]]] = {
     "TrainEBM": (_of_training, ("*.steps", "training.batch_size", "*.backprop_steps", "selection.*", "model.*")),
-    "DrawSamples": (_of_sampling, ("shard", "sampling.count", "sampling.steps", "sampling.buffer_steps", "model.*")),
-    "GenerateSamples": (_of_sampling, ("sampling.count", "sampling.steps", "sampling.buffer_steps", "model.*")),
+    "DrawSamples": (_of_sampling, ("shard", *OF_DRAWING)),
+    "GenerateSamples": (_of_sampling, OF_DRAWING),
     "MeasureShard": (
         lambda settings, images, reads: Work("images", settings["shard"][1]),
         ("shard", "sampling.*"),
     ),
-    "JudgeTraining": (_of_sampling, ("sampling.count", "sampling.steps", "sampling.buffer_steps", "model.*")),
+    "JudgeTraining": (_of_sampling, OF_DRAWING),
     "TrainSNGAN": (_of_baseline, ("sngan.steps", "sngan.batch_size", "sngan.seconds", "sngan.discriminator_steps")),
     "ComposeModels": (_of_composition, ("compose.count", "compose.steps", "compose.members*", "sampling.steps")),
     "TrainFeatureExtractor": (

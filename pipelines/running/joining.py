@@ -69,13 +69,13 @@ def join(
     steps, code, error, log = 0, prepared.exit_code, prepared.error, prepared.log
     if code == 0:
         log = log_of(experiment, root, cluster)
-        with Interruption() as interruption, in_use(root, wait):
+        with Interruption(), in_use(root, wait):
             try:
                 steps = _take_part(TrainEBM.of(experiment, root), cluster, log, watch)
             except EBMError as failure:
                 code, error = failure.exit_code, str(failure)
-            except Interrupted:
-                code = 128 + (interruption.signal_number or 0)
+            except Interrupted as interrupt:
+                code = 128 + interrupt.signal_number
                 error = f"interrupted; the others end, too: {AGAIN}"
     seconds = round(time.monotonic() - began, 2)
     status = STATUS_OF_EXIT_CODE.get(code, "interrupted")
@@ -129,11 +129,5 @@ def _opened(scratch: Path) -> Iterator[int]:
 
 def _spec(task: StageTask, images: Path, scratch: Path) -> dict[str, Any]:
     """Of the stage: the settings of the training, but the images alone of what it reads."""
-    return {
-        "stage": STAGE,
-        "fingerprint": task.fingerprint,
-        "settings": task.settings,
-        "compute": json.loads(task.experiment)["compute"],
-        "inputs": {"PrepareDataset": str(images)},
-        "work": str(scratch / "work"),
-    }
+    own = {"stage": STAGE, "inputs": {"PrepareDataset": str(images)}, "work": str(scratch / "work")}
+    return {**task.spec(), **own}

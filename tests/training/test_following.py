@@ -62,7 +62,9 @@ def lead(team, trainer, folder):
 def take_part(team, trainer, folder):
     trainer.value.assign(99.0)  # the chief's state comes over it
     with team:
-        return follow(trainer, IMAGES, LABELS, HEALTH, team, folder / "incoming", False, lambda *told: None)
+        return follow(
+            trainer, IMAGES, LABELS, HEALTH, team.state, folder / "incoming", False, lambda *told: None
+        )
 
 
 def train_together(teams, chief, other, folder):

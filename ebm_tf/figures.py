@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -51,6 +52,11 @@ def save_rows(
         middle = (left - MARGIN, MARGIN / 2 + (index + 0.5) * pitch)
         pen.text(middle, title, fill="white", font=font, anchor="rm")
     page.save(path)
+
+
+def spread_over(images: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the images [n, H, W, C], n >= 1, evenly from all over them."""
+    return np.asarray(images[np.unique(np.linspace(0, len(images) - 1, count).astype(int))])
 
 
 def title_font(size: int = TITLE_SIZE) -> ImageFont.FreeTypeFont:
@@ -112,17 +118,29 @@ def save_curves(
     columns: Mapping[str, np.ndarray], panels: Mapping[str, Sequence[str]], path: Path, x: str = "step"
 ) -> None:
     """Curves over training, a panel per entry of `panels` (title to column names)."""
-    rows = -(-len(panels) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(10, 2.6 * rows), squeeze=False, layout="constrained")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, names) in zip(axes.flat, panels.items()):
+    figure, axes = panel_grid(len(panels), 2, (5.0, 2.6))
+    for axis, (title, names) in zip(axes, panels.items()):
         for name in names:
             axis.plot(columns[x], columns[name], label=name.replace("_", " "), linewidth=1.2)
         axis.set_title(title, fontsize=10)
         axis.grid(alpha=0.3)
         if len(names) > 1:
             axis.legend(fontsize=8)
+    save_and_close(figure, path)
+
+
+def panel_grid(count: int, columns: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
+    """A figure, and the axes of so many panels in rows of `columns`, each of a width and height in inches."""
+    rows = -(-count // columns)
+    whole = (size[0] * columns, size[1] * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=whole, squeeze=False, layout="constrained")
+    for axis in axes.flat[count:]:
+        axis.set_axis_off()
+    return figure, list(axes.flat[:count])
+
+
+def save_and_close(figure: Any, path: Path) -> None:
+    """Write a figure; it is of no use afterwards."""
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -136,8 +154,7 @@ def save_bars(labels: Sequence[str], groups: Mapping[str, Sequence[float]], titl
     axis.set_xticks(np.arange(len(labels)) + 0.4 - width / 2, labels)
     axis.set_title(title, fontsize=10)
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_and_close(figure, path)
 
 
 def save_histograms(
@@ -167,8 +184,7 @@ def save_histograms(
         axis.tick_params(labelsize=8)
         axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1.1), frameon=False)
     axes[-1, 0].set_xlabel(x, fontsize=9)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_and_close(figure, path)
 
 
 def _bins(sets: Sequence[np.ndarray], count: int = 80) -> np.ndarray:
@@ -246,5 +262,4 @@ def save_marked_curves(
     if mark is not None:
         axes[0, 0].legend(fontsize=8)
     axes[-1, 0].set_xlabel("step", fontsize=9)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_and_close(figure, path)

@@ -456,7 +456,7 @@ class Study(StageTask):
         """Real images, every training, and what it came to."""
         inputs = super().inputs_of(experiment)
         for case, seed in design.trainings(cls.name(), experiment):
-            other, name = design.as_trained(experiment, case, seed), design.called(case, seed)
+            other, name = design.as_trained(experiment, case, seed), design.called(case.title, seed)
             inputs[f"{name}: training"] = (TrainEBM, other, name)
             inputs[f"{name}: judged"] = (JudgeTraining, other, name)
         return inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -16,11 +17,11 @@ import yaml
 import cli
 from ebm_tf import __version__
 from ebm_tf.config import DATASET_NAMES, describe_settings
-from ebm_tf.config_files import available_configs
+from ebm_tf.config_files import available_configs, load_experiment
 from pipelines.tasks import TASKS
-from tools.check_links import found_in, problem_of
+from tools.check_links import links_in, problems_of
 from tools.documentation.commands import commands_of
-from tools.documentation.links import markdown_files
+from tools.documentation.links import FENCE, markdown_files
 from tools.documentation.settings_page import PAGE, settings_page
 from tools.documentation.tree_pages import CODE_LINK
 
@@ -105,9 +106,7 @@ def test_code_is_not_in_the_search(site):
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
 def test_every_link_of_a_markdown_file_leads_somewhere(path):
-    links = [found for found in found_in(REPOSITORY) if found.file == path]
-    problems = [found.at_fault(told) for found in links if (told := problem_of(found, REPOSITORY))]
-    assert problems == []
+    assert problems_of(links_in(path), REPOSITORY) == []
 
 
 def test_the_settings_page_is_what_its_tool_writes():
@@ -116,8 +115,7 @@ def test_the_settings_page_is_what_its_tool_writes():
 
 def test_the_settings_page_has_every_setting_with_its_meaning(site):
     page = (site / "settings.html").read_text(encoding="utf-8")
-    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page)).replace("&lt;", "<").replace("&gt;", ">")
-    words = words.replace("&quot;", '"').replace("&amp;", "&")
+    words = html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page)))
     for setting in describe_settings():
         assert f'id="{setting.path}"' in page
         assert setting.description.replace("`", "") in words.replace("`", ""), setting.path
@@ -170,14 +168,12 @@ def test_the_citation_is_of_this_version():
 
 def test_yaml_that_is_shown_is_a_config(tmp_path):
     """Whole configs, which begin with what they extend."""
-    from ebm_tf.config_files import load_experiment
-
     shown = 0
     for path in MARKDOWN:
-        for block in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
-            if "extends:" in block:
+        for block in FENCE.finditer(path.read_text(encoding="utf-8")):
+            if block["language"].strip() == "yaml" and "extends:" in block["code"]:
                 config = tmp_path / f"shown{shown}.yaml"
-                config.write_text(block, encoding="utf-8")
+                config.write_text(block["code"], encoding="utf-8")
                 load_experiment(str(config), [])
                 shown += 1
     assert shown >= 2

@@ -6,13 +6,14 @@ import http.server
 import sys
 import threading
 
+import markdown
 import pytest
 
 from tools import check_links
 from tools.check_links import found_in, problem_of
 from tools.documentation.commands import commands_of
 from tools.documentation.links import anchors_of, links_of, slug_of
-from tools.documentation.maths import UnknownMaths, mathml
+from tools.documentation.maths import Maths, UnknownMaths, mathml
 from tools.documentation.quoting import NotThere, names_of, quote
 from tools.documentation.tree_pages import BrokenLink, Tree
 
@@ -97,9 +98,6 @@ def test_an_equation_keeps_its_parts():
 
 
 def test_dollars_in_code_and_of_money_are_no_equations():
-    markdown = pytest.importorskip("markdown")
-    from tools.documentation.maths import Maths
-
     text = "`$x$` costs 5$ or $6 and \\$7\n\n```\n$$y$$\n```\n\n$a_1 * b_2$ and\n\n$$c$$\n"
     html = markdown.markdown(text, extensions=["fenced_code", Maths()])
     assert html.count("<math") == 2

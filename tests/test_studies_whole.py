@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from tests.test_main_job import cli
+
 CONFIG = """\
 # As small as it will go.
 extends: digits
@@ -36,13 +35,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     config.write_text(CONFIG)
 
     def runner(task: str, *settings: str) -> dict[str, Any]:
-        sets = [part for setting in settings for part in ("--set", setting)]
-        command = [sys.executable, "cli.py", "run", "--task", task, "--config", str(config), "--json"]
-        done = subprocess.run(
-            [*command, "--root", str(folder / "root"), *sets], cwd=REPOSITORY, capture_output=True, text=True
+        code, found, errors = cli(
+            "run", "--task", task, "--config", config, "--root", folder / "root", settings=settings
         )
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
+        assert code == 0, errors
+        return dict(found)
 
     return runner
 

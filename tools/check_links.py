@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -48,9 +48,19 @@ class Found(NamedTuple):
 def found_in(repository: Path) -> Iterator[Found]:
     """Every link of the Markdown files of a repository."""
     for path in markdown_files(repository):
-        text = path.read_text(encoding="utf-8")
-        for link in links_of(text):
-            yield Found(path, text.count("\n", 0, link.start) + 1, link)
+        yield from links_in(path)
+
+
+def links_in(path: Path) -> Iterator[Found]:
+    """Every link of a Markdown file."""
+    text = path.read_text(encoding="utf-8")
+    for link in links_of(text):
+        yield Found(path, text.count("\n", 0, link.start) + 1, link)
+
+
+def problems_of(links: Iterable[Found], repository: Path) -> list[str]:
+    """A line for each link with which something is wrong."""
+    return [found.at_fault(told) for found in links if (told := problem_of(found, repository))]
 
 
 def problem_of(found: Found, repository: Path) -> Optional[str]:
@@ -95,7 +105,7 @@ def main() -> int:
     parser.add_argument("--external", action="store_true", help="also ask each address on the web")
     wanted = parser.parse_args()
     links = list(found_in(REPOSITORY))
-    problems = [found.at_fault(told) for found in links if (told := problem_of(found, REPOSITORY))]
+    problems = problems_of(links, REPOSITORY)
     if wanted.external:
         problems += _asked([found for found in links if found.link.external])
     for problem in problems:

@@ -22,15 +22,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import NullFormatter
 from PIL import Image
 
 from ebm_tf.config import Health
+from ebm_tf.figures import plt
 from ebm_tf.training.health import Guard
 from ebm_tf.training.history import read_csv
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ebm_tf.config import Experiment, Setting, describe_settings
+from ebm_tf.config import Setting, describe_settings
 from ebm_tf.config_files import CONFIG_FOLDER
-from tools.documentation.settings_page import PAGE, settings_page
+from tools.documentation.settings_page import PAGE, meaning_of, settings_page
 
 HEAD = """\
 # Every setting with its default: the paper's, where it names one. The other configs extend this one.
@@ -27,8 +27,7 @@ def base_config() -> str:
         *parents, key = setting.path.split(".")
         if parents and parents[0] != section:
             section = parents[0]
-            meaning = (Experiment.model_fields[section].annotation.__doc__ or "").strip().splitlines()[0]
-            lines += ["", f"# {meaning}", f"{section}:"]
+            lines += ["", f"# {meaning_of(section).splitlines()[0]}", f"{section}:"]
         lines += _entry(setting, key, indent="  " if parents else "")
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.protocols import BY_NATURE, confidence_of, differences, of_row
 from ebm_tf.evaluation.rounding import rounded, with_spread
 from ebm_tf.evaluation.verdicts import apart, best, level, title_of, unlike
-from ebm_tf.figures import save_rows
+from ebm_tf.figures import save_rows, spread_over
 from ebm_tf.stages.context import Context
 
 MODELS = {"ebm": "TrainEBM", "sngan": "TrainSNGAN"}
@@ -175,7 +175,7 @@ def _draw(context: Context, titles: dict[str, str]) -> None:
     shown = SHOWN_ROWS * SHOWN_COLUMNS
     test = Store(context.inputs["PrepareDataset"]).images("test")
     groups = {titles[model]: _samples(context.inputs[f"{model} samples"])[:shown] for model in MODELS}
-    groups["real test images"] = test[np.unique(np.linspace(0, len(test) - 1, shown).astype(int))]
+    groups["real test images"] = spread_over(test, shown)
     rows, names = [], []
     for title, images in groups.items():
         cut = [images[first : first + SHOWN_COLUMNS] for first in range(0, len(images), SHOWN_COLUMNS)]

@@ -11,7 +11,7 @@ from ebm_tf.datasets.store import Store
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.rounding import rounded
 from ebm_tf.evaluation.verdicts import level as percent
-from ebm_tf.figures import save_rows
+from ebm_tf.figures import save_rows, spread_over
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.judge_training import measure
 from ebm_tf.studies.claims_of_studies import CLAIMS
@@ -44,7 +44,7 @@ def read(context: Context) -> dict[str, list[Training]]:
     """The trainings of the study, from its inputs."""
     found: dict[str, list[Training]] = {}
     for case, seed in trainings(context.stage, context.settings):
-        found.setdefault(case.title, []).append(_training(context, called(case, seed), seed))
+        found.setdefault(case.title, []).append(_training(context, called(case.title, seed), seed))
     return found
 
 
@@ -66,7 +66,7 @@ def write(context: Context, found: Found, words: str) -> dict[str, Optional[floa
         "confidence": level,
         "seeds": [training.seed for training in next(iter(found.values()))],
         "seconds": {
-            f"{title}, seed {training.seed}": training.seconds
+            called(title, training.seed): training.seconds
             for title, of_case in found.items()
             for training in of_case
         },
@@ -107,9 +107,9 @@ def summary(metrics: Mapping[str, Any], words: str) -> str:
     ]
     for title, case in cases.items():
         for seed, event in case["diverged"].items():
-            lines.append(f"{title}, seed {seed}: diverged at step {event['step']}: {event['problem']}.")
+            lines.append(f"{called(title, seed)}: diverged at step {event['step']}: {event['problem']}.")
         for seed, kinds in case["not_drawn"].items():
-            lines += [f"{title}, seed {seed}: no {kind} samples: {why}." for kind, why in kinds.items()]
+            lines += [f"{called(title, seed)}: no {kind} samples: {why}." for kind, why in kinds.items()]
     for claim in metrics["claims"]:
         lines += [
             "",
@@ -166,14 +166,13 @@ def _save_grid(context: Context, found: Found, kind: str, store: Store) -> None:
     rows, titles = [], []
     for title, of_case in found.items():
         for training in of_case:
-            name = f"{title}, seed {training.seed}"
+            name = called(title, training.seed)
             with np.load(context.inputs[f"{name}: judged"] / "first.npz", allow_pickle=False) as file:
                 if kind in file:
                     rows.append(np.asarray(file[kind][:SHOWN]))
                     titles.append(name)
-    test = store.images("test")
-    spread = np.unique(np.linspace(0, len(test) - 1, SHOWN).astype(int))
-    save_rows([*rows, np.asarray(test[spread])], context.out / f"{kind}.png", [*titles, "real test images"])
+    test = spread_over(store.images("test"), SHOWN)
+    save_rows([*rows, test], context.out / f"{kind}.png", [*titles, "real test images"])
 
 
 def _cell(number: Mapping[str, Any]) -> str:

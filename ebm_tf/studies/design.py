@@ -120,9 +120,9 @@ def trainings(study: str, experiment: Mapping[str, Any]) -> Iterator[tuple[Case,
             yield case, seed
 
 
-def called(case: Case, seed: int) -> str:
-    """What a training is called, as input and in titles."""
-    return f"{case.title}, seed {seed}"
+def called(title: str, seed: int | str) -> str:
+    """What a training of the case of a title is called, as input and in titles."""
+    return f"{title}, seed {seed}"
 
 
 def as_trained(experiment: Mapping[str, Any], case: Case, seed: int) -> Settings:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ebm_tf.figures import plt
+from ebm_tf.figures import panel_grid, save_and_close
 
-COLUMNS = 2
+CURVE_COLUMNS, POINT_COLUMNS = 2, 4
 
 
 class Curve(NamedTuple):
@@ -31,38 +31,28 @@ def save_seed_curves(panels: Mapping[str, Panel], path: Path) -> None:
     A training that diverged ends in a cross. Cases have one colour in all panels.
     """
     titles = [*dict.fromkeys(case for panel in panels.values() for case in panel)]
-    rows = -(-len(panels) // COLUMNS)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(11, 2.7 * rows), squeeze=False, layout="constrained")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, panel) in zip(axes.flat, panels.items()):
+    figure, axes = panel_grid(len(panels), CURVE_COLUMNS, (5.5, 2.7))
+    for axis, (title, panel) in zip(axes, panels.items()):
         for case, curves in panel.items():
             _draw(axis, curves, f"C{titles.index(case)}", case)
         axis.set_title(title, fontsize=10)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_and_close(figure, path)
 
 
 def save_points(
     panels: Mapping[str, Mapping[str, Sequence[float]]],
     marks: Mapping[str, float],
     path: Path,
-    columns: int = 4,
 ) -> None:
     """A panel for each title: of every case a point per seed and a bar at their mean, and a dashed line at a mark.
 
     Args:
         panels: by title, the values of each case. marks: by title, of real test images; not all have one.
-        columns: panels side by side.
     """
-    rows = -(-len(panels) // columns)
-    size = (2.9 * columns, 3.2 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, cases) in zip(axes.flat, panels.items()):
+    figure, axes = panel_grid(len(panels), POINT_COLUMNS, (2.9, 3.2))
+    for axis, (title, cases) in zip(axes, panels.items()):
         for place, values in enumerate(cases.values()):
             if len(values):
                 axis.plot([place] * len(values), values, "o", color=f"C{place}", markersize=4, alpha=0.7)
@@ -74,8 +64,7 @@ def save_points(
         axis.set_xlim(-0.6, len(cases) - 0.4)
         axis.set_title(title, fontsize=10)
         axis.grid(alpha=0.3, axis="y")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_and_close(figure, path)
 
 
 def _draw(axis: Any, curves: Sequence[Curve], colour: str, title: str) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
 from tests.pipelines.conftest import PATIENCE_SECONDS, wait_for
+from tests.test_main_job import cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IN_THREE = [f"sampling.{setting}" for setting in ("count=10", "batch_size=2", "shard_size=4")]
@@ -163,11 +163,9 @@ def brief_run(root: Path, task: str, *more: str) -> Path:
         "sampling.buffer_steps=5", "extractor.name=random-conv", "evaluation.baseline_count=60",
         "evaluation.kid_subset_size=20", "evaluation.bootstrap=20", *more,
     ]  # fmt: skip
-    words = [word for setting in sets for word in ("--set", setting)]
-    command = [sys.executable, "cli.py", "run", "--task", task, "--root", str(root), *words, "--json"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Path(json.loads(done.stdout)["artifact"])
+    code, found, errors = cli("run", "--task", task, "--root", root, settings=sets)
+    assert code == 0, errors
+    return Path(found["artifact"])
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def study(real, tmp_path):
     def run(name, of_training=lambda case, seed: {}, of_judging=lambda case, seed: {}):
         inputs = dict(real)
         for case, seed in trainings(name, SETTINGS):
-            title = called(case, seed)
+            title = called(case.title, seed)
             inputs[f"{title}: training"] = trained(tmp_path / f"{title} t", **of_training(case, seed))
             inputs[f"{title}: judged"] = judged(tmp_path / f"{title} j", **of_judging(case, seed))
         out = tmp_path / "out"

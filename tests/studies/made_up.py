@@ -8,6 +8,8 @@ from ebm_tf.studies.evidence import JUDGED, KINDS, Training, summarise
 
 STEPS = 100
 REAL = {"class_entropy": 2.3, "recall": 0.9, "pairwise_pixels": 3.0, "pairwise_features": 9.0}
+FLAT = {"class_entropy": 0.1, "recall": 0.0, "pairwise_pixels": 0.01, "pairwise_features": 0.02}
+"""Of samples that are all alike."""
 JUDGEMENT = {
     "frechet_distance": 5.0,
     "inception_score": 9.0,
@@ -36,19 +38,13 @@ def training(seed=0, gap=0.1, score=9.0, milliseconds=20.0, diverged_at=None, ju
     )  # fmt: skip
 
 
-def case(*trainings, level=0.95):
-    """What `summarise` makes of them."""
-    return summarise(trainings, level)
-
-
 def over(seeds=(0, 1, 2), **each):
     """A case of a training for each seed; a keyword has one value for all, or a list of one for each."""
-    return case(
-        *(
-            training(seed, **{key: value[place] if isinstance(value, list) else value for key, value in each.items()})
-            for place, seed in enumerate(seeds)
-        )
-    )  # fmt: skip
+    trainings = [
+        training(seed, **{key: value[place] if isinstance(value, list) else value for key, value in each.items()})
+        for place, seed in enumerate(seeds)
+    ]  # fmt: skip
+    return summarise(trainings, 0.95)
 
 
 def judged(metric, *values):

@@ -4,7 +4,7 @@ import pytest
 
 from ebm_tf.studies.claims_of_studies import of_collapse, of_noise_init, of_truncation, outcomes
 from ebm_tf.studies.rules import FAILS, HOLDS, OPEN
-from tests.studies.made_up import REAL, judged, over
+from tests.studies.made_up import FLAT, REAL, judged, over
 
 LOW, HIGH, WIDE = [1.0, 1.1, 1.2], [5.0, 5.1, 5.2], [1.0, 5.0, 9.0]
 NEITHER = {"L_opt alone": over(), "L_ent alone": over()}
@@ -89,9 +89,6 @@ def test_without_samples_nothing_is_decided():
 
 def collapse(with_kl, without):
     return of_collapse({"with L_KL": with_kl, "without L_KL": without, **NEITHER}, REAL, 0.95)
-
-
-FLAT = {"class_entropy": 0.1, "recall": 0.0, "pairwise_pixels": 0.01, "pairwise_features": 0.02}
 
 
 @pytest.mark.parametrize(

@@ -4,29 +4,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ebm_tf.config import Health, Langevin, Optimiser, Training
+from ebm_tf.config import Health
 from ebm_tf.errors import EBMError
 from ebm_tf.training.history import read_csv
 from ebm_tf.training.loop import Loop
-
-FINE = {
-    "energy_real": 0.0, "energy_sample": 0.0, "energy_real_spread": 1.0, "energy_sample_spread": 1.0,
-    "gradient_norm": 1.0,
-}  # fmt: skip
-IMAGES, LABELS = np.zeros((6, 4, 4, 1), np.uint8), np.zeros(6, np.int64)
+from tests.training.test_loop import FINE, IMAGES, LABELS, Idle
 
 
-class Breaking:
+class Breaking(Idle):
     """A trainer whose one weight counts its steps, and whose energies part for good at a step."""
 
     def __init__(self, at, energy=40.0):
-        self.training_settings = Training(
-            steps=40, batch_size=2, checkpoint_every=4, log_every=3, grid_every=100
-        )
-        self.langevin_settings, self.optimiser_settings = Langevin(), Optimiser()
-        self.seed, self.levels = 0, 256
-        self.value = tf.Variable(0.0)
-        self.checkpoint = tf.train.Checkpoint(value=self.value)
+        super().__init__(checkpoint_every=4, log_every=3, steps=40, grid_every=100)
+        self.value.assign(0.0)
         self.at, self.energy, self.steps = at, energy, 0
 
     def step(self, real, labels, number, attempt, rate):

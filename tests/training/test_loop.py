@@ -18,9 +18,13 @@ FINE = {
 class Idle:
     """What a trainer has beside its step."""
 
-    def __init__(self, checkpoint_every, log_every=100):
+    def __init__(self, checkpoint_every, log_every=100, steps=20, grid_every=6):
         self.training_settings = Training(
-            steps=20, batch_size=2, checkpoint_every=checkpoint_every, log_every=log_every, grid_every=6
+            steps=steps,
+            batch_size=2,
+            checkpoint_every=checkpoint_every,
+            log_every=log_every,
+            grid_every=grid_every,
         )
         self.langevin_settings, self.optimiser_settings = Langevin(), Optimiser()
         self.seed, self.levels = 0, 256

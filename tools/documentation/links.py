@@ -5,8 +5,8 @@ Read without rendering, so that the same rules hold for the files as they stand 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -21,6 +21,10 @@ HTML_LINK = re.compile(r"<(?:a|img)\b[^>]*?\s(?:href|src)=\"(?P<target>[^\"]*)\"
 AUTOMATIC_LINK = re.compile(r"<(?P<target>https?://[^>\s]+)>")
 HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.+?)\s*#*\s*$", re.MULTILINE)
 HTML_NAME = re.compile(r"<[a-z]+\b[^>]*?\s(?:id|name)=\"([^\"]+)\"")
+
+
+BUILT = ("artifacts", "runs", "site", "build", "dist")
+"""Folders with nothing that was written by hand."""
 
 
 class Link(NamedTuple):
@@ -48,11 +52,7 @@ class Link(NamedTuple):
 
 def without_code(text: str) -> str:
     """The text with code in it blanked, every character elsewhere where it was."""
-
-    def blank(found: re.Match[str]) -> str:
-        return re.sub(r"[^\n]", " ", found.group())
-
-    return CODE_SPAN.sub(blank, FENCE.sub(blank, text))
+    return CODE_SPAN.sub(_blank, _without_blocks(text))
 
 
 def links_of(text: str) -> list[Link]:
@@ -68,7 +68,7 @@ def links_of(text: str) -> list[Link]:
 
 def anchors_of(text: str) -> set[str]:
     """What can stand behind a # in a link to a Markdown text: headings and HTML names."""
-    plain = FENCE.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
+    plain = _without_blocks(text)
     found = set(HTML_NAME.findall(without_code(text)))
     seen: dict[str, int] = {}
     for _, heading in HEADING.findall(plain):
@@ -84,15 +84,21 @@ def slug_of(words: str, separator: str = "-") -> str:
     return re.sub(r"[^\w\- ]", "", words.strip().lower()).replace(" ", separator)
 
 
-def markdown_files(repository: Path) -> Iterator[Path]:
+def markdown_files(repository: Path) -> list[Path]:
     """Every Markdown file of the project, none of what was installed or built."""
-    for path in sorted(repository.rglob("*.md")):
-        parents = path.relative_to(repository).parts[:-1]
-        if not any(part.startswith(".") or part in BUILT for part in parents):
-            yield path
+    found: list[Path] = []
+    for folder, inner, names in os.walk(repository):
+        inner[:] = [name for name in inner if not name.startswith(".") and name not in BUILT]
+        found += [Path(folder, name) for name in names if name.endswith(".md")]
+    return sorted(found)
 
 
-BUILT = ("artifacts", "runs", "site", "build", "dist")
+def _without_blocks(text: str) -> str:
+    return FENCE.sub(_blank, text)
+
+
+def _blank(found: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", found.group())
 
 
 def _words_of(heading: str) -> str:

@@ -36,10 +36,14 @@ def settings_page() -> str:
     return "\n".join([HEAD, *(line for name, rows in sections.items() for line in _section(name, rows))])
 
 
+def meaning_of(section: str) -> str:
+    """What the class of a section says of it."""
+    return (Experiment.model_fields[section].annotation.__doc__ or "").strip()
+
+
 def _section(name: str, rows: list[Setting]) -> Iterator[str]:
     if name:
-        meaning = (Experiment.model_fields[name].annotation.__doc__ or "").strip()
-        paragraphs = [" ".join(part.split()) for part in meaning.split("\n\n")]
+        paragraphs = [" ".join(part.split()) for part in meaning_of(name).split("\n\n")]
         yield from (f"## {name}", "", *(line for text in paragraphs for line in (_plain(text), "")))
         yield from (
             f"Read by {', '.join(f'`{task}`' for task in readers(name)) or 'no task: it changes no result'}.",

@@ -18,6 +18,7 @@ import tensorflow as tf
 from ebm_tf import config, devices
 from ebm_tf.config import Compute, Experiment
 from ebm_tf.langevin import langevin, row_noise
+from ebm_tf.scalars import int32
 from ebm_tf.training.trainer import Trainer
 
 BUFFER_SIZE, AT_ONCE = 10_000, 500
@@ -144,7 +145,7 @@ def iteration(trainer: Trainer) -> Callable[[], float]:
 
     def step() -> float:
         nonlocal number
-        _, measured = trainer.step(real, labels, tf.constant(number), tf.constant(0), rate)
+        _, measured = trainer.step(real, labels, int32(number), int32(0), rate)
         number += 1
         return measured["loss"]
 

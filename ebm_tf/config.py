@@ -118,11 +118,11 @@ class Dataset(Section):
 class Model(Section):
     """The energy network."""
 
-    architecture: Literal["tiny", "mnist", "table1", "table2", "table2_code"] = Field(
+    architecture: Literal["tiny", "small", "mnist", "table1", "table2", "table2_code"] = Field(
         "tiny",
-        description="Network, by its name in ebm_tf/models/architectures.py. tiny: for 8x8 images; mnist: 28x28; "
-        "table1: 32x32 (S table 1); table2, table2_code: 128x128 (S table 2, and with the sixth down of the "
-        "authors' code).",
+        description="Network, by its name in ebm_tf/models/architectures.py. tiny: for 8x8 images; small: for 28x28, "
+        "on a CPU; mnist: 28x28, the authors'; table1: 32x32 (S table 1); table2, table2_code: 128x128 (S table 2, "
+        "and with the sixth down of the authors' code).",
     )
     width: float = Field(
         1.0,

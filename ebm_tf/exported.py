@@ -24,6 +24,7 @@ from ebm_tf.exported_demands import Given, Labels, images_fit, labels_to_draw, l
 from ebm_tf.initial import WEIGHTS, demand_same_network, initial_model
 from ebm_tf.models.energy import EnergyModel
 from ebm_tf.sampling import Batch, broken_images
+from ebm_tf.scalars import int32
 from ebm_tf.signature import SAVED_MODEL, Signature, read_signature
 
 Pixels = npt.NDArray[np.float32]
@@ -105,11 +106,9 @@ class Exported:
         report(0, count, chains)
         for first in range(0, count, self.batch_size):
             size = min(self.batch_size, count - first)
-            what = tf.constant(size) if labels is None else tf.constant(labels[first : first + size])
+            what = int32(size) if labels is None else tf.constant(labels[first : first + size])
             with _in_one_line("draw samples"):
-                drawn = self._module.sample_range(
-                    tf.constant(first), what, tf.constant(steps), tf.constant(seed)
-                )
+                drawn = self._module.sample_range(int32(first), what, int32(steps), int32(seed))
             images = drawn["images"].numpy()
             if broken := broken_images(images):
                 raise EBMError(

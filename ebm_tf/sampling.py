@@ -22,6 +22,7 @@ from ebm_tf.devices import parts
 from ebm_tf.errors import ChainsDiverged
 from ebm_tf.langevin import Chain, Energy, langevin, row_noise
 from ebm_tf.noise import uniform_rows
+from ebm_tf.scalars import int32
 
 PORTION_SECONDS = 2.0
 """About how long chains run between two reports."""
@@ -241,9 +242,9 @@ class Runner:
         labels = self._labels(row, len(self.images(state)))
         while first < end:
             stop = end if rounds is None else min(end, (first // rounds.every + 1) * rounds.every)
-            state = self._advance(state, labels, *map(tf.constant, (row, first, stop)))
+            state = self._advance(state, labels, *map(int32, (row, first, stop)))
             if rounds is not None and stop % rounds.every == 0 and stop < steps:
-                state = self._augment(state, tf.constant(row), tf.constant(stop))
+                state = self._augment(state, int32(row), int32(stop))
             first = stop
         self.images(state)[0, 0, 0, 0].numpy()  # waits for the device, so that clocks are true
         return state

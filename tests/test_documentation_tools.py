@@ -204,11 +204,13 @@ class TestTree:
 
     def test_links_lead_to_these_pages_and_code_is_shown_under_a_link_of_its_own(self, repository):
         tree = Tree(repository)
-        text = tree.on_the_site((repository / "docs/page.md").read_text(), "docs/page.md", "page.md")
+        text = tree.on_the_site((repository / "docs/page.md").read_text(), "page.md")
         assert text.startswith("[s](tree/source.py.md#line-19)\n{: .quoted }\n")
         assert "Thing" in text and "One." not in text
         assert "see [r](tree/README.md) and [d](tree/box/index.md)" in text
-        readme = tree.on_the_site((repository / "README.md").read_text(), "README.md", "tree/README.md")
+        outside = "[a name](https://example.org/source.py#made)\n"
+        assert tree.on_the_site(outside, "page.md") == outside
+        readme = tree.on_the_site((repository / "README.md").read_text(), "tree/README.md")
         assert readme == "[back](../page.md#x), ![p](box/p.png), [l](LICENSE.md)\n"
 
     def test_a_link_to_nothing_ends_the_build(self, repository):
@@ -219,7 +221,7 @@ class TestTree:
 
     def test_code_that_is_gone_ends_the_build(self, repository):
         with pytest.raises(NotThere, match=r"^source.py has no gone; "):
-            Tree(repository).on_the_site("[s](../source.py#gone)\n", "docs/page.md", "page.md")
+            Tree(repository).on_the_site("[s](../source.py#gone)\n", "page.md")
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

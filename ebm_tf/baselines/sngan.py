@@ -22,6 +22,7 @@ from ebm_tf.baselines.spectral_normalisation import SpectralNormalisation
 from ebm_tf.config import SNGAN
 from ebm_tf.errors import MissingInput
 from ebm_tf.noise import normal_rows
+from ebm_tf.scalars import int32
 
 GENERATOR_FILE = "generator.weights.h5"
 RESIDUAL_GAIN = 2**0.5  # of kernels within residual branches; 1 elsewhere
@@ -202,7 +203,7 @@ def generate(
         return generator(latents, training=False)
 
     for done in range(0, count, batch_size):
-        yield draw(tf.constant(first + done)).numpy()[: count - done]
+        yield draw(int32(first + done)).numpy()[: count - done]
         report(min(done + batch_size, count), count)
 
 

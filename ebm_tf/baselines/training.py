@@ -24,6 +24,7 @@ from ebm_tf.baselines.adversarial import Adversaries
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
+from ebm_tf.scalars import int32
 from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
 from ebm_tf.training.history import History
 
@@ -102,9 +103,9 @@ class Loop:
 
     def _step(self, batches: Iterator[tf.Tensor]) -> tuple[tf.Tensor, dict[str, float]]:
         """The discriminator's steps (their measurements averaged), then the generator's."""
-        number = tf.constant(self.position.step, tf.int32)
+        number = int32(self.position.step)
         parts = [
-            self.adversaries.discriminator_step(next(batches), number, tf.constant(part, tf.int32))
+            self.adversaries.discriminator_step(next(batches), number, int32(part))
             for part in range(self.settings.discriminator_steps)
         ]
         samples, measured = self.adversaries.generator_step(number)

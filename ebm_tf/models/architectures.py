@@ -120,6 +120,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         "none", 1.4, "this project", 8,
     ),
+    # The same for garments: no layer is wide where there are many pixels, and every stage takes about as long.
+    "small": Architecture(
+        (
+            Conv(16), Pool(), Residual(), Conv(32), Pool(), Residual(),
+            Conv(64), Pool(), Flatten(), Dense(128), Energy(),
+        ),
+        "none", 1.4, "this project", 28,
+    ),
     "mnist": Architecture(
         (Conv(64), ResidualDown(128), ResidualDown(256), ResidualDown(512), GlobalMean(), Energy()),
         "group", PYTORCH_GAIN, "the authors' code", 28,

@@ -21,6 +21,7 @@ from ebm_tf.config import Health
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
+from ebm_tf.scalars import float32, int32
 from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
 from ebm_tf.training.health import Guard
 from ebm_tf.training.history import History
@@ -217,9 +218,9 @@ def steps_from(
         samples, measured = trainer.step(
             real,
             real_labels,
-            tf.constant(at.step, tf.int32),
-            tf.constant(len(at.rollbacks), tf.int32),
-            tf.constant(rate * at.learning_rate_factor, tf.float32),
+            int32(at.step),
+            int32(len(at.rollbacks)),
+            float32(rate * at.learning_rate_factor),
         )
         problem = guard.check(at.step, measured)
         at.step += 0 if problem else 1

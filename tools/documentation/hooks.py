@@ -40,7 +40,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for every file outside docs/ that is linked to, and for those that these link to."""
-    written = (REPOSITORY / "docs" / file.src_uri for file in files.documentation_pages())
+    written = (REPOSITORY / origin_of(file.src_uri) for file in files.documentation_pages())
     for place, content in _tree.pages(written):
         page = File.generated(config, place, content=content)
         files.append(page)
@@ -52,7 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links as they are on the site, and the code that they show."""
-    return _tree.on_the_site(markdown, origin_of(page.file.src_uri), page.file.src_uri)
+    return _tree.on_the_site(markdown, page.file.src_uri)
 
 
 @event_priority(-100)

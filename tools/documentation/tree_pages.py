@@ -49,30 +49,26 @@ class Tree:
                 if target.endswith(".md"):
                     waiting.append(path)
 
-    def on_the_site(self, text: str, origin: str, place: str) -> str:
-        """A document with links as they are on the site, and with the code that it shows.
-
-        Args:
-            origin: its file in the repository. place: its file in the site, whose root is docs/.
-        """
-        parts, end = [], 0
+    def on_the_site(self, text: str, place: str) -> str:
+        """The document at a place of the site, whose root is docs/, with the links and the code that it has there."""
+        origin, parts, end = origin_of(place), [], 0
         quoted = {match.start("target"): match.end() for match in CODE_LINK.finditer(without_code(text))}
         for link in links_of(text):
-            parts += [text[end : link.start], self._target(link, origin, place)]
+            target = target_of(link, origin)
+            if target is None:
+                continue
+            parts += [text[end : link.start], self._address(target, link.fragment, place)]
             end = link.end
             if link.start in quoted:
                 closing = quoted[link.start]
-                parts += [text[end:closing], "\n{: .quoted }\n\n", self._code(link, origin), "\n"]
+                code = as_html(quote(self.repository / target, link.fragment).code, target)
+                parts += [text[end:closing], "\n{: .quoted }\n\n", code, "\n"]
                 end = closing
         return "".join([*parts, text[end:]])
 
-    def _target(self, link: Link, origin: str, place: str) -> str:
-        """A link as it is on the site, from the file at `place`."""
-        target = target_of(link, origin)
-        if target is None:
-            return link.target
+    def _address(self, target: str, fragment: str, place: str) -> str:
+        """Of a file of the repository, as the page at `place` links to it."""
         there = posixpath.relpath(self._place(target), posixpath.dirname(place) or ".")
-        fragment = link.fragment
         if target.endswith(".py") and fragment:
             fragment = f"line-{quote(self.repository / target, fragment).line}"
         return there + (f"#{fragment}" if fragment else "")
@@ -98,11 +94,6 @@ class Tree:
         if target.endswith(".md"):
             return place, text
         return place, f"# {target}\n\n{as_html(text, path.name, lines=True)}\n"
-
-    def _code(self, link: Link, origin: str) -> str:
-        target = target_of(link, origin)
-        assert target is not None
-        return as_html(quote(self.repository / target, link.fragment).code, target)
 
 
 def target_of(link: Link, origin: str) -> str | None:

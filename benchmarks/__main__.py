@@ -32,7 +32,7 @@ class Section(NamedTuple):
 
 SECTIONS = {
     "yardstick": Section("yardstick", ("--rounds", 3), ("--rounds", 1, "--iters", 2), (330, 90)),
-    "first_version": Section("first_version", (), ("--rounds", 1, "--steps", 100), (150, 40)),
+    "first_version": Section("first_version", (), ("--rounds", 1, "--steps", 100), (330, 40)),
     "parts": Section("parts", (), ("--rounds", 3), (150, 80)),
     "limit": Section("limit", (), ("--rounds", 2), (40, 25)),
     "limit_bfloat16": Section(

@@ -28,7 +28,7 @@ from PIL import Image
 
 from ebm_tf.config import Health
 from ebm_tf.figures import plt
-from ebm_tf.training.health import Guard
+from ebm_tf.training.health import Guard, usual_norm
 from ebm_tf.training.history import read_csv
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -86,32 +86,47 @@ def train(name: str, settings: Sequence[str], root: Path) -> Run:
     )
 
 
-def measures(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is drawn of a run: what the guard reads, in its units, and two that it does not."""
+class Measure(NamedTuple):
+    """What a panel shows: its title, and of its axis the scale, with the range that symlog shows linearly."""
+
+    title: str
+    scale: str = "linear"
+    linear: float = 0.0
+
+
+MEASURES = {
+    "gap": Measure("E(real) - E(samples), in spreads of E(real)", "symlog", 3),
+    "spread": Measure("spread of E(samples) over that of E(real)", "log"),
+    "gradient": Measure("gradient norm", "log"),
+    "energy": Measure("largest mean |energy|", "symlog", 3),
+    "clipping": Measure("share of clipped pixels"),
+    "way": Measure("way of a chain, in pixels (L2)"),
+}
+
+
+def measured(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What is drawn of a run, by the names of `MEASURES`: what the guard reads, in its units, and two more."""
     spread = np.maximum(history["energy_real_spread"], 1e-6)
-    largest = np.maximum(np.abs(history["energy_real"]), np.abs(history["energy_sample"]))
     return {
-        "E(real) - E(samples), in spreads of E(real)": (history["energy_real"] - history["energy_sample"])
-        / spread,
-        "spread of E(samples) over that of E(real)": history["energy_sample_spread"] / spread,
-        "gradient norm": history["gradient_norm"],
-        "largest mean |energy|": largest,
-        "share of clipped pixels": history["clipped_share"],
-        "way of a chain, in pixels (L2)": history["displacement"],
+        "gap": (history["energy_real"] - history["energy_sample"]) / spread,
+        "spread": history["energy_sample_spread"] / spread,
+        "gradient": history["gradient_norm"],
+        "energy": np.maximum(np.abs(history["energy_real"]), np.abs(history["energy_sample"])),
+        "clipping": history["clipped_share"],
+        "way": history["displacement"],
     }
 
 
 def beyond(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Whether each step is beyond a limit of the guard, by the name of its column; and beyond one of clipping."""
-    limits, drawn = Health(), list(measures(history).values())
-    gap, ratio, energy = drawn[0], drawn[1], drawn[3]
+    limits, found = Health(), measured(history)
     return {
-        "gap below": gap < -limits.max_gap_spreads,
-        "gap above": gap > limits.max_gap_spreads,
-        "spread": ratio > limits.max_spread_ratio,
+        "gap below": found["gap"] < -limits.max_gap_spreads,
+        "gap above": found["gap"] > limits.max_gap_spreads,
+        "spread": found["spread"] > limits.max_spread_ratio,
         "gradient": _leaps(history),
-        "energy": energy > limits.max_energy,
-        "clipping": history["clipped_share"] > CLIPPED_LIMIT,
+        "energy": found["energy"] > limits.max_energy,
+        "clipping": found["clipping"] > CLIPPED_LIMIT,
     }
 
 
@@ -131,13 +146,13 @@ def draw(run: Run, usual: Run, path: Path) -> None:
     """A panel for each measurement, over the usual run in grey, and samples of both at the end."""
     figure = plt.figure(figsize=(9, 7.2), layout="constrained")
     grid = figure.add_gridspec(5, 2, height_ratios=[4, 4, 4, 1, 1])
-    usually = measures(usual.history)
-    for number, (title, values) in enumerate(measures(run.history).items()):
+    usually, here = measured(usual.history), measured(run.history)
+    for number, (name, measure) in enumerate(MEASURES.items()):
         axis = figure.add_subplot(grid[number // 2, number % 2])
-        axis.plot(usual.history["step"], usually[title], color="0.7", linewidth=1, label="usual")
-        axis.plot(run.history["step"], values, color="C3", linewidth=1, label="this run")
-        _scale(axis, title)
-        axis.set_title(title, fontsize=9)
+        axis.plot(usual.history["step"], usually[name], color="0.7", linewidth=1, label="usual")
+        axis.plot(run.history["step"], here[name], color="C3", linewidth=1, label="this run")
+        _scale(axis, measure)
+        axis.set_title(measure.title, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
         if number == 0:
@@ -206,16 +221,15 @@ def _said(history: Mapping[str, np.ndarray], limits: Health) -> Iterator[tuple[i
     """The steps (from 1) at which a guard that nobody heeds would have spoken, and what it would have said."""
     guard = Guard(limits)
     for index, step in enumerate(history["step"]):
-        said = guard.check(int(step) - 1, {name: float(values[index]) for name, values in history.items()})
-        if said is not None:
-            yield int(step), said.rpartition(" at step ")[0]
+        problem = guard.check(int(step) - 1, {name: float(values[index]) for name, values in history.items()})
+        if problem is not None:
+            yield int(step), problem.said.rpartition(" at step ")[0]
 
 
 def _leaps(history: Mapping[str, np.ndarray]) -> np.ndarray:
     """Whether the gradient norm of each step is too far above its own running median."""
-    others = {name: FAR for name in LIMITS if name != "max_gradient_growth"}
-    leaps = {step for step, _ in _said(history, Health(**others, grace_steps=0, patience=1))}
-    return np.array([int(step) in leaps for step in history["step"]])
+    norms, limit = history["gradient_norm"], Health().max_gradient_growth
+    return np.array([norm > limit * usual_norm(norms[:index]) for index, norm in enumerate(norms)])
 
 
 def _cell(out: np.ndarray) -> str:
@@ -231,12 +245,12 @@ def _of_its_log(line: str) -> str:
     return line.strip().partition("; log: ")[0]
 
 
-def _scale(axis: plt.Axes, title: str) -> None:
-    if "norm" in title or "over that" in title:
+def _scale(axis: plt.Axes, measure: Measure) -> None:
+    if measure.scale == "log":
         axis.set_yscale("log")
         axis.yaxis.set_minor_formatter(NullFormatter())
-    elif "E(real) - " in title or "|energy|" in title:
-        axis.set_yscale("symlog", linthresh=3)
+    elif measure.scale == "symlog":
+        axis.set_yscale("symlog", linthresh=measure.linear)
 
 
 def _first_row(picture: Path) -> np.ndarray:

@@ -57,6 +57,6 @@ def follow(
         for _, measured, problem in steps_from(at, trainer, images, labels, guard):
             taken += 1
             if at.step % trainer.training_settings.log_every == 0 or problem:
-                report(at.step, steps, problem or in_short(measured))
+                report(at.step, steps, problem.said if problem else in_short(measured))
         report(at.step, steps, "waits for the chief")
     return taken

@@ -23,7 +23,7 @@ from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
 from ebm_tf.scalars import float32, int32
 from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
-from ebm_tf.training.health import Guard
+from ebm_tf.training.health import Guard, Problem
 from ebm_tf.training.history import History
 from ebm_tf.training.selection import Selection
 from ebm_tf.training.trainer import Trainer, learning_rate_at
@@ -100,7 +100,7 @@ class Loop:
                 self._roll_back(problem, report)
         self.history.flush()
 
-    def _advance(self, report: Report) -> str | None:
+    def _advance(self, report: Report) -> Problem | None:
         """Train until the end (None) or until something is wrong (what)."""
         settings, at = self.trainer.training_settings, self.position
         for samples, measured, problem in steps_from(at, self.trainer, self.images, self.labels, self.guard):
@@ -127,29 +127,27 @@ class Loop:
         told = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
         report(step, self.steps, f"evaluation: {told}; best at step {selection.standing.best_step}")
 
-    def _roll_back(self, problem: str, report: Report) -> None:
+    def _roll_back(self, problem: Problem, report: Report) -> None:
         """Return to a checkpoint from before the trouble, with a smaller learning rate, or give up, or end early."""
         told, at_step = self.position.rollbacks, self.position.step
         spent = len(told) >= self.health.rollbacks
         if spent and not (self.health.on_divergence == "keep" and self.history.begun):
             raise EBMError(
-                f"training diverged: {problem}, after {len(told)} roll-backs each with "
-                f"{self.health.learning_rate_factor:g} times the learning rate; try a smaller "
-                "optimiser.learning_rate or langevin.step_size, a larger loss.regularisation, or a longer "
-                "optimiser.warmup_steps"
+                f"training diverged: {problem.said}, after {len(told)} roll-backs each with "
+                f"{self.health.learning_rate_factor:g} times the learning rate; {problem.remedy}"
             )
-        step = self._before_the_trouble(problem)
+        step = self._before_the_trouble(problem.said)
         if spent:
-            self._end_early(problem, step, report)
+            self._end_early(problem.said, step, report)
             return
         factor = self.position.learning_rate_factor * self.health.learning_rate_factor
         self._go_to(step)
-        event = {"step": at_step, "problem": problem, "back_to": step, "learning_rate_factor": factor}
+        event = {"step": at_step, "problem": problem.said, "back_to": step, "learning_rate_factor": factor}
         self.position.rollbacks, self.position.learning_rate_factor = [*told, event], factor
         self.guard.bad_steps = 0
         self._save()
         self._share_state()
-        report(step, self.steps, f"rolled back to step {step}: {problem}")
+        report(step, self.steps, f"rolled back to step {step}: {problem.said}")
 
     def _before_the_trouble(self, problem: str) -> int:
         """The step of the checkpoint to go back to."""
@@ -204,7 +202,7 @@ class Loop:
 
 def steps_from(
     at: Position, trainer: Trainer, images: np.ndarray, labels: np.ndarray, guard: Guard
-) -> Iterator[tuple[tf.Tensor, dict[str, float], str | None]]:
+) -> Iterator[tuple[tf.Tensor, dict[str, float], Problem | None]]:
     """Train from a position to the end of the run, and move it along.
 
     Yields:

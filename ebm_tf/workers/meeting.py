@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ebm_tf.errors import ConfigError, EBMError
+from ebm_tf.nested import flat
 from ebm_tf.workers.channel import Channel, Gone, Message, reason_of
 from ebm_tf.workers.cluster import Cluster
 
@@ -200,14 +201,11 @@ def _problem(
     )
 
 
-def _differences(theirs: Any, own: Any, who: str, path: str = "") -> list[str]:
+def _differences(theirs: Mapping[str, Any], own: Mapping[str, Any], who: str) -> list[str]:
     """Each value that differs, such as "training.batch_size is 8 on the chief and 16 on worker 1"."""
-    if isinstance(theirs, Mapping) and isinstance(own, Mapping):
-        return [
-            found
-            for key in dict.fromkeys([*own, *theirs])
-            for found in _differences(
-                theirs.get(key), own.get(key), who, f"{path}.{key}" if path else str(key)
-            )
-        ]
-    return [] if theirs == own else [f"{path} is {own} on the chief and {theirs} on {who}"]
+    on_them, on_the_chief = dict(flat(theirs)), dict(flat(own))
+    return [
+        f"{name} is {on_the_chief.get(name)} on the chief and {on_them.get(name)} on {who}"
+        for name in dict.fromkeys([*on_the_chief, *on_them])
+        if on_the_chief.get(name) != on_them.get(name)
+    ]

@@ -39,7 +39,9 @@ def main() -> None:
 
     parser = programs.parser("first_version", __doc__)
     parser.add_argument("--revision", default=FIRST, help="that this is compared with; default %(default)s")
-    parser.add_argument("--steps", type=int, default=1000, help="training steps of a run; default %(default)s")
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="training steps of a run; default %(default)s"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each; default %(default)s")
     options = parser.parse_args()
     if options.steps < 2 * LOG_EVERY:

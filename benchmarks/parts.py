@@ -221,7 +221,8 @@ def stages_of(task: str) -> list[str]:
     """Modules of the stages that a run of the digits starts, one for each process."""
     from ebm_tf.config_files import load_experiment
     from ebm_tf.stages.__main__ import STAGES
-    from pipelines.tasks import task_named, tree
+    from pipelines.tasks import task_named
+    from pipelines.trees import tree
 
     steps = tree(task_named(task).of(load_experiment("digits"), Path("artifacts")))
     return [STAGES[step.name()] for step in steps]

@@ -29,6 +29,9 @@ LUIGI_STATUS_SECONDS = 1.0
 LARGE_BYTES = 1 << 28
 """Of inputs whose verification takes long enough to be shown."""
 
+ACCELERATOR = {"accelerator": 1}
+"""The Luigi resource that lets one task at a time train, sample or measure a shard."""
+
 Self = TypeVar("Self", bound="StageTask")
 Inputs = dict[str, tuple[type["StageTask"], dict[str, Any], str]]
 """What a task reads, by the name that its stage knows it under: task, experiment, and how the latter differs."""

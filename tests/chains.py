@@ -1,13 +1,23 @@
-"""Chains from given starts, whole: what tests compare with."""
+"""Chains from given starts, whole, and an energy whose chains are known: what tests compare with."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from ebm_tf.langevin import Chain
 from ebm_tf.sampling import Kind, Method, Report, stream_chains
+
+
+def bowl(images: tf.Tensor) -> tf.Tensor:
+    """E(x) = sum (x - 1/4)^2, [B]: a step without noise takes x - 1/4 to (1 - 2 lambda) (x - 1/4)."""
+    return tf.reduce_sum((images - 0.25) ** 2, axis=[1, 2, 3])
+
+
+def no_report(done: int, total: int) -> None:
+    """A report that nobody reads."""
 
 
 def run_chains(

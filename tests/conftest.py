@@ -1,6 +1,12 @@
 """What tests of several subjects need."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -12,3 +18,14 @@ def driver(tmp_path_factory):
             yield opened
     except browser.NoBrowser as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the documentation, built as `make docs` does."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder

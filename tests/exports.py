@@ -12,16 +12,15 @@ import numpy as np
 from ebm_tf.config import Langevin, Model, Sampling, chain_of_samples
 from ebm_tf.export import export
 from ebm_tf.files import sha256_of
-from ebm_tf.models.energy import EnergyModel, load_trained, save_model_card
+from ebm_tf.models.energy import EnergyModel, load_trained
 from ebm_tf.plain_keras import plain_model, write_plain
 from ebm_tf.sampling_settings import method_of
 from ebm_tf.signature import Signature, digests
-from ebm_tf.stages import export_model
-from tests.stages.small_models import CLASSES, LEVELS, SHAPE, data_in, energy_model_in, run_stage
+from tests.stages.running import run_stage
+from tests.stages.small_models import CLASSES, LEVELS, SHAPE, data_in, energy_model_in
 
 LANGEVIN = Langevin(steps=3, step_size=0.5, noise_scale=0.01)
 SAMPLING = Sampling(steps=4, batch_size=5)
-SETTINGS = ("weights", "sampler", "temperature", "steps", "step_size", "noise_scale", "batch_size")
 
 
 def network(conditional: bool) -> Model:
@@ -31,10 +30,8 @@ def network(conditional: bool) -> Model:
 
 def trained_in(folder: Path, conditional: bool) -> Path:
     """What TrainEBM publishes, as far as others read it; returns the folder."""
-    folder.mkdir(parents=True)
-    settings = network(conditional)
-    energy_model_in(folder, settings, np.repeat([0, 1, 2], 10) if conditional else np.full(30, -1))
-    save_model_card(folder, settings, SHAPE, len(CLASSES) if conditional else 0)
+    labels = np.repeat([0, 1, 2], 10) if conditional else np.full(30, -1)
+    energy_model_in(folder, network(conditional), labels)
     files = ["average.weights.h5", "model.json"]
     return record_in(folder, "TrainEBM", {"seed": 0, "training": {"steps": 7}}, files)
 
@@ -56,13 +53,9 @@ def exported(folder: Path, conditional: bool, sampling: Sampling = SAMPLING) -> 
     """An exported folder, by the stage; in `folder` is `trained`, which it was made from."""
     (folder / "data").mkdir()
     data = record_in(data_in(folder / "data"), "PrepareDataset", {"dataset": {"name": "digits"}})
-    settings = {
-        "model": network(conditional).model_dump(),
-        "langevin": LANGEVIN.model_dump(),
-        "sampling": {key: getattr(sampling, key) for key in SETTINGS},
-    }
     inputs = {"TrainEBM": trained_in(folder / "trained", conditional), "PrepareDataset": data}
-    out, _ = run_stage(export_model, "ExportModel", folder / "stage", settings, inputs)
+    changes = {"model": network(conditional), "langevin": LANGEVIN, "sampling": sampling}
+    out, _ = run_stage("ExportModel", folder / "stage", inputs, **changes)
     return out
 
 

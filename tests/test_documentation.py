@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
@@ -32,17 +30,6 @@ HREF = re.compile(r"<(?:a|img|link|script)\b[^>]*?\s(?:href|src)=\"([^\"]*)\"")
 NAME = re.compile(r"\s(?:id|name)=\"([^\"]+)\"")
 SETTINGS = {setting.path for setting in describe_settings()}
 SECTIONS = {path.rpartition(".")[0] for path in SETTINGS}
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The site, built as `make docs` does."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +12,6 @@ from tests.test_report_in_browser import DESK, OUT_OF_SIGHT, PHONE, Page
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 BROKEN_IMAGES = "return [...document.images].filter(i => !(i.complete && i.naturalWidth)).map(i => i.src)"
 EQUATIONS = """
 return [...document.querySelectorAll('math')].map(m => m.getBoundingClientRect()).map(r => [r.width, r.height])
@@ -31,11 +27,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(site):
     """Where the site is served, for as long as the tests take."""
-    site = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", site]
-    subprocess.run(command, cwd=REPOSITORY, check=True)
     serve = functools.partial(Quiet, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -19,7 +19,7 @@ from ebm_tf.langevin import chain_settings, energy_gradient
 from ebm_tf.models.architectures import Conv, Dense, Energy, Flatten, LayerOptions, Pool, Residual
 from ebm_tf.models.energy import EnergyModel
 from ebm_tf.sampling import Kind, Method, stream_chains, uniform_noise
-from tests.chains import run_chains
+from tests.chains import no_report, run_chains
 
 BLOCKS = (Conv(4), Pool(), Flatten(), Dense(8), Energy())
 SHAPE = (4, 6, 2)
@@ -57,10 +57,6 @@ def sample(signatures, count, steps, seed):
 
 def refine(signatures, start, steps, seed):
     return signatures["refine"](images=start, steps=tf.constant(steps), seed=tf.constant(seed))["images"]
-
-
-def no_report(done, total):
-    pass
 
 
 def fresh(model, chain, count, seed, batch_size, labels=None):

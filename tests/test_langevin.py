@@ -12,13 +12,9 @@ from ebm_tf.langevin import (
     langevin_with_tail,
     row_noise,
 )
+from tests.chains import bowl
 
 SHAPE = (4, 3, 3, 1)
-
-
-def bowl(images):
-    """E(x) = sum (x - 1/4)^2, whose gradient is 2 (x - 1/4)."""
-    return tf.reduce_sum((images - 0.25) ** 2, axis=[1, 2, 3])
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from PIL import Image
 
 from ebm_tf.config_files import available_configs, load_experiment
 from ebm_tf.datasets.registry import source
+from ebm_tf.nested import flat
 from tests.datasets.test_idx import idx
 from tests.datasets.tfds_files import prepare
 from tests.evaluation.extractors.reference_graph import graph_definition
@@ -213,7 +214,7 @@ def test_a_config_without_its_data_says_so_in_a_line(name, tmp_path):
     ],
 )  # fmt: skip
 def test_the_released_code_differs_from_the_paper_in_these_fields_alone(variant, paper, fields):
-    one, other = (flat(load_experiment(name).model_dump()) for name in (variant, paper))
+    one, other = (dict(flat(load_experiment(name).model_dump())) for name in (variant, paper))
     assert {path for path in one if one[path] != other[path]} == fields
 
 
@@ -261,11 +262,3 @@ def test_a_config_opens_with_what_a_reader_needs(name):
         assert word in head
     assert f"--config {name}" in head
     assert load_experiment(name).name == name
-
-
-def flat(values, prefix=""):
-    """Nested mappings as one, with paths for keys."""
-    found = {}
-    for key, value in values.items():
-        found.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return found

@@ -23,7 +23,7 @@ from ebm_tf.sampling import (
     stream_chains,
     uniform_noise,
 )
-from tests.chains import run_chains
+from tests.chains import bowl, no_report, run_chains
 
 SHAPE = (4, 4, 1)
 CHAIN = chain_settings(6, step_size=0.1, noise_scale=0.05)
@@ -31,19 +31,10 @@ QUIET = chain_settings(6, step_size=0.1, noise_scale=0.0)
 COLD = Method(CHAIN, temperature=tf.constant(0.01))
 
 
-def bowl(images):
-    """E(x) = sum (x - 1/4)^2: a step without noise takes x - 1/4 to (1 - 2 lambda) (x - 1/4)."""
-    return tf.reduce_sum((images - 0.25) ** 2, axis=[1, 2, 3])
-
-
 def bowls(images, labels):
     """A bowl around label / 4 for each label."""
     centre = tf.cast(labels, tf.float32)[:, None, None, None] / 4
     return tf.reduce_sum((images - centre) ** 2, axis=[1, 2, 3])
-
-
-def no_report(done, total):
-    pass
 
 
 @pytest.fixture(scope="module")

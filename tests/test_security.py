@@ -27,10 +27,11 @@ from pipelines.artifact import Artifact, content_digest
 from pipelines.judging.lineage import lineage
 from pipelines.keeping.exporting import copy_out
 from pipelines.running import links
-from pipelines.tasks import all_tasks
+from pipelines.trees import all_tasks
 from tests.loading_rules import offences
 from tests.pipelines.artifact_trees import published
 from tests.stores import write_store
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
@@ -487,8 +488,6 @@ def test_tensorboard_is_told_to_be_reached_from_this_machine_alone(tmp_path: Pat
 @pytest.mark.slow
 def test_tensorboard_is_reached_from_this_machine_alone(tmp_path: Path) -> None:
     """Of a real one, once it answers."""
-    import time
-
     (tmp_path / "artifacts").mkdir()
     command = [
         sys.executable,
@@ -501,10 +500,7 @@ def test_tensorboard_is_reached_from_this_machine_alone(tmp_path: Path) -> None:
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 120
-        while not (found := listening(psutil.Process(process.pid))):
-            assert time.monotonic() < until
-            time.sleep(0.2)
+        found = until(lambda: listening(psutil.Process(process.pid)), "a port to listen at", 120)
         assert found == {"127.0.0.1"}
     finally:
         process.kill()

@@ -13,7 +13,7 @@ from pipelines.asking.records import Record, inputs, label, unusable
 from pipelines.lock import holder
 from pipelines.provenance import git_revision, host, versions
 from pipelines.stage_task import StageTask
-from pipelines.tasks import tree
+from pipelines.trees import tree
 
 MOST_SETTINGS_NAMED = 3
 FORCED, DAMAGED, REBUILT, GONE, NEVER_BUILT = "forced", "damaged", "rebuilt", "gone", "never built"

@@ -15,7 +15,8 @@ from pipelines.asking.explain import Plan, reason
 from pipelines.asking.records import bytes_below
 from pipelines.lock import holder
 from pipelines.stage_task import StageTask
-from pipelines.tasks import all_tasks, task_named
+from pipelines.tasks import task_named
+from pipelines.trees import all_tasks
 
 Tell = Callable[[int, int, str], None]
 """Told how much is done, of how much, and of what."""

@@ -70,7 +70,8 @@ def plan(
         from pipelines.commands.answers import show_plan
         from pipelines.running import grid as grids
         from pipelines.running.forcing import forced_keys
-        from pipelines.tasks import check, task_named
+        from pipelines.tasks import task_named
+        from pipelines.trees import check
 
         look_below(root)
         experiments = [point.experiment for point in grids.points(config, settings, grid)]
@@ -109,7 +110,7 @@ def explain(
         from pipelines.asking import explain as explaining
         from pipelines.asking.inspect import step_named
         from pipelines.commands.answers import show_explanation
-        from pipelines.tasks import check
+        from pipelines.trees import check
 
         look_below(root)
         step = step_named(task, load_experiment(config, settings), root)
@@ -137,7 +138,7 @@ def graph(
         from pipelines.asking.graph import as_dot, graph_of
         from pipelines.asking.inspect import step_named
         from pipelines.commands.answers import show_graph
-        from pipelines.tasks import all_tasks, tree
+        from pipelines.trees import all_tasks, tree
 
         if dot and as_json:
             raise ConfigError("--dot and --json are two forms of one answer; give one of them")

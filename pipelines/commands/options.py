@@ -15,7 +15,7 @@ class Split(str, Enum):
     test = "test"
 
 
-# As in pipelines/tasks.py, which takes too long to import for --help.
+# As in pipelines/tasks, which takes too long to import for --help.
 TASK_NAMES = (
     "PrepareDataset, ShowAugmentations, TrainFeatureExtractor, ImportFeatureExtractor, ReferenceStatistics, "
     "BaselineStatistics, TrainEBM, TrainSNGAN, DrawSamples, GenerateSamples, RetrieveNeighbours, "

@@ -13,7 +13,7 @@ from ebm_tf.errors import ConfigError, MissingInput
 from pipelines.artifact import Artifact
 from pipelines.asking.inspect import step_named
 from pipelines.lock import holder, locked
-from pipelines.tasks import all_tasks, tree
+from pipelines.trees import all_tasks, tree
 
 BUILT, MARKED, MISSING, IN_WORK = "whole", "marked", "missing", "in work"
 

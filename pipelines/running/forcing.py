@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ebm_tf.errors import ConfigError
 from pipelines.stage_task import StageTask
-from pipelines.tasks import task_named, tree, with_dependents
+from pipelines.tasks import task_named
+from pipelines.trees import tree, with_dependents
 
 
 def forced_keys(root_task: StageTask, names: Sequence[str], downstream: bool = False) -> frozenset[str]:

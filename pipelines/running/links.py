@@ -8,7 +8,7 @@ from pathlib import Path
 from ebm_tf.config import Experiment
 from ebm_tf.errors import MissingInput
 from pipelines.stage_task import StageTask
-from pipelines.tasks import all_tasks
+from pipelines.trees import all_tasks
 
 
 def check(experiment: Experiment, root: Path) -> None:

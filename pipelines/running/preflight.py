@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ebm_tf.errors import MissingInput
 from pipelines.stage_task import StageTask
-from pipelines.tasks import tree
+from pipelines.trees import tree
 
 MEBIBYTE = 1 << 20
 

@@ -20,7 +20,8 @@ from pipelines.running import links, preflight
 from pipelines.running.forcing import forced_keys
 from pipelines.running.scheduling import schedule, scheduler_arguments
 from pipelines.stage_task import StageTask
-from pipelines.tasks import check, task_named, tree
+from pipelines.tasks import task_named
+from pipelines.trees import check, tree
 
 STATUS_OF_EXIT_CODE = {0: "done", 2: "bad_config", 3: "failed", 4: "missing_input", 5: "busy"}
 Watch = Callable[[Journal], AbstractContextManager[Any]]

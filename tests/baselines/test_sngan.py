@@ -16,15 +16,12 @@ from ebm_tf.baselines.sngan import (
 )
 from ebm_tf.config import SNGAN
 from ebm_tf.errors import MissingInput
+from tests.chains import no_report
 
 NARROW = SNGAN(width=0.1, latent_size=5)
 
 
-def silent(done, total):
-    """A report that nobody reads."""
-
-
-def drawn(generator, count, seed, batch_size, report=silent, first=0):
+def drawn(generator, count, seed, batch_size, report=no_report, first=0):
     """The images of all batches."""
     return np.concatenate(list(generate(generator, count, seed, batch_size, report, first)))
 

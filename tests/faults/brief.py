@@ -13,7 +13,8 @@ from typing import Optional
 from ebm_tf.config import Experiment
 from ebm_tf.config_files import load_experiment
 from pipelines.stage_task import StageTask
-from pipelines.tasks import task_named, tree
+from pipelines.tasks import task_named
+from pipelines.trees import tree
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 PATIENCE_SECONDS = 300.0

@@ -11,7 +11,8 @@ from ebm_tf.config_files import load_experiment
 from pipelines.artifact import Artifact
 from pipelines.publishing import prepare_work, publish
 from pipelines.stage_task import StageTask
-from pipelines.tasks import task_named, tree
+from pipelines.tasks import task_named
+from pipelines.trees import tree
 
 STARTED = "2024-05-01T12:00:00+00:00"
 

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from tests.waiting import until
 
 COMMAND = Path(__file__).with_name("command.py")
 PATIENCE_SECONDS = 60.0
@@ -83,10 +84,7 @@ class Lab:
 
 def wait_for(path: Path) -> Path:
     """Wait until the file is there."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not path.exists():
-        assert time.monotonic() < until, f"{path} never came"
-        time.sleep(0.02)
+    until(path.exists, str(path))
     return path
 
 

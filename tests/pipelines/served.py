@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,15 +92,6 @@ def served(folder: Path, *arguments: str, inside: tuple[str, ...] = ()) -> Itera
     finally:
         if made.process.poll() is None:
             made.end()
-
-
-def until(true: Callable[[], Any], what: str) -> Any:
-    """Ask again and again until it is true; what it then says."""
-    over = time.monotonic() + PATIENCE_SECONDS
-    while not (found := true()):
-        assert time.monotonic() < over, f"never came: {what}"
-        time.sleep(0.05)
-    return found
 
 
 def hears(process: subprocess.Popen[str], words: str) -> str:

@@ -25,6 +25,7 @@ from pipelines.keeping.cleaning import CLASSES, DEBRIS, UNFINISHED, UNREFERENCED
 from pipelines.keeping.inventory import places
 from pipelines.lock import locked
 from pipelines.publishing import prepare_work
+from tests.file_trees import everything
 from tests.pipelines.artifact_trees import link, published
 
 COMMAND = Path(__file__).with_name("command.py")
@@ -67,11 +68,6 @@ def swept(root: Path, *kinds: str, older_than: float | None = None) -> Swept:
     """Delete all of these classes, of any by default."""
     chosen = [item for item in survey(root, older_than).items if item.kind in (kinds or CLASSES)]
     return sweep(root, chosen, older_than)
-
-
-def everything(root: Path) -> set[str]:
-    """All paths below a root."""
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pipelines.asking.explain import Cause, Explanation, explain
 from pipelines.asking.inspect import step_named
 from pipelines.commands.answers import settings_in_short, show_explanation, show_plan
 from pipelines.lock import holder, locked
-from pipelines.tasks import tree
+from pipelines.trees import tree
 from tests.pipelines.built import build, build_all, change_record, step
 from tests.pipelines.told import told
 

@@ -18,6 +18,7 @@ import pytest
 from ebm_tf.errors import Busy, ConfigError, MissingInput
 from pipelines.artifact import Artifact
 from pipelines.keeping.exporting import copy_out, demand_free
+from tests.file_trees import contents, everything
 from tests.pipelines.artifact_trees import published
 from tests.small_disk import small_disk
 
@@ -28,23 +29,11 @@ def artifact(tmp_path: Path) -> Artifact:
     return published(tmp_path / "store", "ExportModel", {"seed": 0}, metrics={"largest": 0.5})
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Of every file, by name."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-
-
 def given(out: Path) -> dict[str, bytes]:
     """Of a copy what the artifact holds, too."""
     found = contents(out)
     assert json.loads(found.pop("experiment.json")) == {"seed": 0, "ExportModel (version)": 1}
     return found
-
-
-def everything(folder: Path) -> set[str]:
-    """All paths below a folder."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
 def test_the_model_is_made_where_needed_and_copied_with_its_records(lab: Any) -> None:

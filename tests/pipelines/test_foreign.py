@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from ebm_tf.evaluation import distances
 from ebm_tf.evaluation.protocols import differences
 from ebm_tf.evaluation.published import Published
 from pipelines.judging.foreign import Wanted, evaluate
+from tests.waiting import until
 
 QUICK = ("evaluation.bootstrap=0", "evaluation.kid_subsets=3")
 
@@ -239,9 +239,7 @@ def test_a_signal_leaves_nothing_behind(number, tmp_path):
         command, cwd=Path(cli.__file__).parent, env={**os.environ, "TMPDIR": str(scratch)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list(scratch.glob("ebm-features-*/samples/*.npy")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: list(scratch.glob("ebm-features-*/samples/*.npy")), "features that are kept")
     child.send_signal(number)
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 128 + number

@@ -9,7 +9,7 @@ from typing import Any
 from ebm_tf.config_files import load_experiment
 from pipelines.asking.graph import Edge, Graph, Node, as_dot, graph_of
 from pipelines.commands.answers import show_graph
-from pipelines.tasks import all_tasks, tree
+from pipelines.trees import all_tasks, tree
 from tests.pipelines.built import build_all, step
 from tests.pipelines.told import told
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from typing import Any
 
 import psutil
 import pytest
 
 from tests.pipelines.conftest import wait_for
+from tests.pipelines.served import hears
+from tests.waiting import until
 
 GONE_SECONDS = 30.0
 
 
 def wait_until_gone(members: Any, group: int) -> None:
     """Wait until a process group is empty."""
-    until = time.monotonic() + GONE_SECONDS
-    while alive := members(group):
-        assert time.monotonic() < until, f"{alive} live on"
-        time.sleep(0.02)
+    until(lambda: not members(group), f"the end of the process group {group}", GONE_SECONDS)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -96,7 +94,7 @@ def test_a_second_run_waits_for_the_first_and_reuses_what_it_made(lab: Any, work
     first = lab.start("run", "--task", "TrainEBM", "--json")
     wait_for(lab.folder / "at the gate")
     second = lab.start("run", "--task", "TrainEBM", "--workers", workers)
-    said = read_until(second.stderr, "waits for process")
+    said = hears(second, "waits for process")
     assert f"TrainEBM: 0/0 waits for process {first.pid} on " in said
     (lab.folder / "open").touch()
     assert json.loads(first.communicate(timeout=60)[0])["exit_code"] == 0
@@ -111,7 +109,7 @@ def test_a_run_that_waits_takes_over_when_the_first_is_killed(lab: Any) -> None:
     first = lab.start("run", "--task", "TrainEBM")
     lab.sleeping_stage()
     second = lab.start("run", "--task", "TrainEBM", "--json")
-    read_until(second.stderr, "waits for process")
+    hears(second, "waits for process")
     lab.behave()
     first.kill()
     first.communicate(timeout=60)
@@ -124,7 +122,7 @@ def test_a_run_that_waits_can_be_interrupted(lab: Any) -> None:
     first = lab.start("run", "--task", "TrainEBM")
     lab.sleeping_stage()
     second = lab.start("run", "--task", "TrainEBM")
-    read_until(second.stderr, "waits for process")
+    hears(second, "waits for process")
     second.terminate()
     assert second.wait(timeout=60) == 143
     assert first.poll() is None
@@ -138,7 +136,7 @@ def test_two_experiments_at_once_share_what_they_share(lab: Any) -> None:
     first = lab.start("run", "--task", "TrainEBM")
     wait_for(lab.folder / "at the gate")
     second = lab.start("run", "--task", "TrainEBM", "--set", "langevin.steps=7", "--set", "name=seven")
-    read_until(second.stderr, "waits for process")
+    hears(second, "waits for process")
     (lab.folder / "open").touch()
     for run in (first, second):
         _, stderr = run.communicate(timeout=60)
@@ -211,14 +209,6 @@ def test_a_killed_worker_is_no_success(lab: Any, alive_in_group: Any) -> None:
     wait_until_gone(alive_in_group, stage)
     lab.behave()
     assert lab.answer("run", "--task", "TrainEBM")["metrics"]["resumed"] is True
-
-
-def read_until(stream: Any, words: str) -> str:
-    """The line with these words, which a process writes sooner or later."""
-    for line in stream:
-        if words in line:
-            return str(line)
-    raise AssertionError(f"{words!r} was never said")
 
 
 def test_a_forced_rebuild_keeps_the_old_artifact_until_the_new_one_is_ready(lab: Any) -> None:

@@ -18,6 +18,7 @@ from ebm_tf.errors import MissingInput
 from pipelines.asking.logs import follow, last_lines, log_of
 from pipelines.lock import locked
 from tests.pipelines.built import build_all, step
+from tests.waiting import until
 
 TALKING = Path(__file__).with_name("talking_command.py")
 
@@ -170,7 +171,9 @@ def test_no_log_is_missing_input(lab: Any) -> None:
 
 def until_said(lab: Any, run: subprocess.Popen[str]) -> None:
     """Wait until the stage has said its first word."""
-    deadline = time.monotonic() + 60
-    while not any(log.read_text() == "first\n" for log in lab.root.glob("artifacts/*/.work-*/log.txt")):
-        assert run.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+
+    def said() -> bool:
+        assert run.poll() is None
+        return any(log.read_text() == "first\n" for log in lab.root.glob("artifacts/*/.work-*/log.txt"))
+
+    until(said, "the stage's first word")

@@ -11,7 +11,8 @@ import pytest
 
 from pipelines.running.central import Prospect, outlook
 from tests.pipelines.conftest import wait_for
-from tests.pipelines.served import Served, hears, kill_stage, served, until
+from tests.pipelines.served import Served, hears, kill_stage, served
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import pytest
 from pipelines.running.central import WITHHELD_SECONDS
 from pipelines.running.scheduling import LUIGI_CONFIG
 from tests.pipelines.conftest import wait_for
-from tests.pipelines.served import Served, hears, kill_stage, served, until
+from tests.pipelines.served import Served, hears, kill_stage, served
+from tests.waiting import until
 
 LESS_THAN_A_MINUTE = 50.0
 

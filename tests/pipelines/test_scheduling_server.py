@@ -16,7 +16,8 @@ import luigi.scheduler
 import pytest
 
 from pipelines.serving.scheduler_state import StateFolder, as_json, restore
-from tests.pipelines.served import REPOSITORY, Served, served, until
+from tests.pipelines.served import REPOSITORY, Served, served
+from tests.waiting import until
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,8 @@ import pytest
 
 from pipelines.artifact import Artifact
 from pipelines.serving.tensorboard import tracking_url
-from tests.pipelines.served import REPOSITORY, until
+from tests.pipelines.served import REPOSITORY
+from tests.waiting import until
 
 WRITE_EVENTS = """
 import sys

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ebm_tf.config_files import load_experiment
 from ebm_tf.errors import ConfigError
 from tests.pipelines.conftest import PATIENCE_SECONDS, wait_for
 from tests.test_main_job import cli
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IN_THREE = [f"sampling.{setting}" for setting in ("count=10", "batch_size=2", "shard_size=4")]
@@ -118,10 +118,8 @@ def test_every_shard_is_measured_on_its_own_and_measured_once(lab: Any) -> None:
 def test_shards_are_drawn_side_by_side_where_there_are_accelerators(lab: Any) -> None:
     lab.behave(DrawSamples="gate")
     running = lab.start("run", *asked("--workers", "3", "--accelerators", "2"))
-    until, calls = time.monotonic() + PATIENCE_SECONDS, lab.folder / "calls.txt"
-    while not calls.exists() or calls.read_text().count("DrawSamples") < 2:
-        assert time.monotonic() < until, "no two shards were drawn at once"
-        time.sleep(0.02)
+    calls = wait_for(lab.folder / "calls.txt")
+    until(lambda: calls.read_text().count("DrawSamples") >= 2, "two shards drawn at once")
     assert lab.artifacts("DrawSamples") == []
     (lab.folder / "open").touch()
     running.communicate(timeout=PATIENCE_SECONDS)

@@ -19,10 +19,8 @@ from pipelines.tasks import (
     StudyNoiseInit,
     StudyTruncation,
     TrainEBM,
-    all_tasks,
-    check,
-    tree,
 )
+from pipelines.trees import all_tasks, check, tree
 from tests.pipelines.built import build_all
 
 BASE = load_experiment("digits")

@@ -21,11 +21,9 @@ from pipelines.tasks import (
     GenerateSamples,
     Report,
     TrainEBM,
-    all_tasks,
-    check,
     task_named,
-    tree,
 )
+from pipelines.trees import all_tasks, check, tree
 
 BASE = Experiment()
 OF_THE_DATA = {

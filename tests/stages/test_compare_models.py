@@ -1,17 +1,14 @@
 """CompareModels: a verdict for numbers measured alike, a refusal for others."""
 
 import copy
-import io
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.config import Compute
 from ebm_tf.errors import EBMError
-from ebm_tf.stages import compare_models
-from ebm_tf.stages.context import Context
+from tests.stages.running import run_stage
 from tests.stores import write_store
 
 PROTOCOL = {
@@ -82,10 +79,7 @@ def compare(folder, ebm, sngan):
     for name in ("ebm samples", "sngan samples"):
         np.savez(inputs[name] / "fresh.npz", images=random.integers(0, 256, (50, 8, 8, 1), np.uint8))
     write_store(inputs["PrepareDataset"], {"test": random.integers(0, 256, (20, 8, 8, 1), np.uint8)})
-    out = folder / "out"
-    out.mkdir()
-    context = Context("CompareModels", "test", {}, Compute(), inputs, folder, out, io.StringIO())
-    compare_models.run(context)
+    out, _ = run_stage("CompareModels", folder, inputs)
     with Image.open(out / "comparison.png") as picture:
         picture.verify()
     return json.loads((out / "metrics.json").read_text()), (out / "summary.txt").read_text()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
 import pytest
 
-from ebm_tf.config import Compose, Compute, Langevin, Model, Sampling
+from ebm_tf.config import Compose, Langevin, Model, Sampling
 from ebm_tf.errors import ConfigError
 from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network, save_classifier
-from ebm_tf.models.energy import build_energy_model, save_model_card
 from ebm_tf.stages import compose_models
-from ebm_tf.stages.context import Context
+from tests.stages.running import run_stage
+from tests.stages.small_models import SHAPE, weights_in
 from tests.stores import write_store
 
-SHAPE = (8, 8, 1)
+TINY = Model(architecture="tiny")
 CLASSES = ["zero", "one", "two"]
 
 
@@ -29,17 +28,6 @@ def store(folder, name, labels, classes=CLASSES, shape=SHAPE):
     return write_store(folder, of_images, of_labels, classes, name=name)
 
 
-def trained(folder, seed, shape=SHAPE, **settings):
-    """What TrainEBM leaves of a model of three classes; moved from its start, where labels do nothing yet."""
-    folder.mkdir()
-    model_settings = Model(architecture="tiny", **settings)
-    model, random = build_energy_model(model_settings, shape, seed, 3), np.random.default_rng(seed)
-    model.set_weights([weight + 0.1 * random.standard_normal(weight.shape) for weight in model.get_weights()])
-    model.save_weights(folder / "average.weights.h5")
-    save_model_card(folder, model_settings, shape, 3)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Data sets, a classifier and models, by name."""
@@ -47,54 +35,41 @@ def made(tmp_path_factory):
     labels = np.random.default_rng(1).integers(0, 3, 60)
     (folder / "classifier").mkdir()
     save_classifier(classifier_network(SHAPE, 3, seed=1), 3, 0.5, folder / "classifier")
+    conditional = TINY.model_copy(update={"conditional": True})
     return {
         "classifier": folder / "classifier",
         "digits": store(folder / "digits", "digits", labels),
         "stroke": store(folder / "stroke", "digits_stroke", labels, ["thin", "medium", "thick"]),
         "large": store(folder / "large", "large", labels, shape=(12, 12, 1)),
-        "conditional": trained(folder / "conditional", 0, conditional=True),
-        "unconditional": trained(folder / "unconditional", 1),
-        "of large": trained(folder / "of large", 0, shape=(12, 12, 1)),
+        "conditional": weights_in(folder / "conditional", conditional),
+        "unconditional": weights_in(folder / "unconditional", TINY),
+        "of large": weights_in(folder / "of large", TINY, (12, 12, 1)),
     }
 
 
-def context_of(made, tmp_path, members, channel=None, **settings):
-    """The context of members (model, data set, label)."""
-    tmp_path.mkdir(exist_ok=True)
+def compose(made, folder, members, **settings):
+    """Run the stage on members (model, data set, label): its output and the events that it told."""
     inputs = {"PrepareDataset": made["digits"], "TrainFeatureExtractor": made["classifier"]}
     for number, (model, data, _) in enumerate(members, start=1):
         inputs |= {f"member {number}": made[model], f"member {number} data": made[data]}
     labels = [{"label": label} for *_, label in members]
-    sections = {
-        "compose": Compose(members=labels, **{"count": 24, "steps": 5, **settings}),
-        "sampling": Sampling(steps=7, batch_size=16),
-        "langevin": Langevin(step_size=0.5, noise_scale=0.02),
-    }
-    slice_of_config = {name: section.model_dump(mode="json") for name, section in sections.items()} | {
-        "seed": 3
-    }
-    return Context(
+    return run_stage(
         "ComposeModels",
-        "0" * 64,
-        slice_of_config,
-        Compute(),
+        folder,
         inputs,
-        tmp_path,
-        tmp_path,
-        channel or io.StringIO(),
+        seed=3,
+        compose=Compose(members=labels, **{"count": 24, "steps": 5, **settings}),
+        sampling=Sampling(steps=7, batch_size=16),
+        langevin=Langevin(step_size=0.5, noise_scale=0.02),
     )
 
 
-def run(made, tmp_path, members, **settings):
+def run(made, folder, members, **settings):
     """Run the stage: its samples, metrics and summary."""
-    compose_models.run(context_of(made, tmp_path, members, **settings))
-    with np.load(tmp_path / "samples.npz") as file:
+    out, _ = compose(made, folder, members, **settings)
+    with np.load(out / "samples.npz") as file:
         samples = file["images"]
-    return (
-        samples,
-        json.loads((tmp_path / "metrics.json").read_text()),
-        (tmp_path / "summary.txt").read_text(),
-    )
+    return samples, json.loads((out / "metrics.json").read_text()), (out / "summary.txt").read_text()
 
 
 ONE, TWO = ("conditional", "digits", 1), ("conditional", "digits", 2)
@@ -147,7 +122,7 @@ def test_rates_are_those_of_the_classifier_on_the_samples(made, tmp_path, operat
         "sha256": classifier.identity.sha256,
         "test_accuracy": 0.5,
     }
-    assert (tmp_path / "samples.png").stat().st_size > 1000
+    assert (tmp_path / "out" / "samples.png").stat().st_size > 1000
 
 
 def test_an_amount_of_ink_is_told_from_the_pixels(made, tmp_path):
@@ -190,9 +165,7 @@ def test_or_brings_members_to_one_level_and_says_by_how_much(made, tmp_path):
 
 
 def test_progress_runs_over_all_rows(made, tmp_path):
-    channel = io.StringIO()
-    compose_models.run(context_of(made, tmp_path, [ONE, TWO], channel))
-    told = [json.loads(line) for line in channel.getvalue().splitlines()]
+    _, told = compose(made, tmp_path, [ONE, TWO])
     assert [event["done"] for event in told] == sorted(event["done"] for event in told)
     assert told[-1]["done"] == told[-1]["total"] == 3 * 24 * 5, "steps of all chains"
 

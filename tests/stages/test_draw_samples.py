@@ -10,8 +10,9 @@ import pytest
 
 from ebm_tf.config import Augmentation, Langevin, Model, Sampling
 from ebm_tf.errors import EBMError, MissingInput
-from ebm_tf.stages import draw_samples, generate_samples
 from tests.damage import cut
+from tests.file_trees import contents
+from tests.stages.running import run_stage
 from tests.stages.small_models import (
     SEED,
     SHAPE,
@@ -19,7 +20,6 @@ from tests.stages.small_models import (
     data_in,
     energy_model_in,
     generator_in,
-    run_stage,
 )
 
 SMALL = {"count": 13, "steps": 4, "buffer_steps": 2, "batch_size": 3, "film_chains": 2, "film_frames": 3}
@@ -28,27 +28,26 @@ GENTLE = Langevin(steps=3, step_size=1e-6, noise_scale=0.01)  # mala accepts som
 
 
 class Lot:
-    """One experiment's samples, drawn whole and in shards."""
+    """One experiment's samples, drawn whole and in shards; `changes` make it differ from the default one."""
 
-    def __init__(self, folder, inputs, settings):
-        self.folder, self.inputs, self.settings = folder, inputs, settings
+    def __init__(self, folder, inputs, changes):
+        self.folder, self.inputs, self.changes = folder, inputs, changes
         self.shards, self.said = {}, {}
 
     def whole(self):
-        return self._stage(generate_samples, "whole", self.settings, self.inputs)
+        return run_stage("GenerateSamples", self.folder / "whole", self.inputs, **self.changes)
 
     def draw(self, size):
         """Draw all shards of that size, in tasks of their own."""
         for number, first in enumerate(range(0, 13, size), start=1):
-            settings = {**self.settings, "shard": [first, min(size, 13 - first)]}
-            name = f"shard {number}"
-            self.shards[name], self.said[name] = self._stage(draw_samples, name, settings, self.inputs)
+            name, changes = f"shard {number}", {**self.changes, "shard": [first, min(size, 13 - first)]}
+            self.shards[name], self.said[name] = run_stage(
+                "DrawSamples", self.folder / name, self.inputs, **changes
+            )
 
     def merged(self):
-        return self._stage(generate_samples, "merged", self.settings, {**self.inputs, **self.shards})
-
-    def _stage(self, module, name, settings, inputs):
-        return run_stage(module, module.__name__, self.folder / name, settings, inputs)
+        inputs = {**self.inputs, **self.shards}
+        return run_stage("GenerateSamples", self.folder / "merged", inputs, **self.changes)
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +73,11 @@ def trained(tmp_path_factory):
 def lot(tmp_path_factory, data, trained):
     def of(conditional=False, langevin=LANGEVIN, augmentation=None, **sampling):
         folder, model = trained[conditional]
-        settings = {"seed": SEED, "model": model.model_dump(), "langevin": langevin.model_dump()}
-        settings["sampling"] = Sampling(**{**SMALL, **sampling}).model_dump(
-            mode="json", exclude={"shard_size"}
-        )
-        if augmentation is not None:
-            settings["augmentation"] = augmentation.model_dump()
-        return Lot(tmp_path_factory.mktemp("lot"), {"PrepareDataset": data, "TrainEBM": folder}, settings)
+        changes = {"model": model, "langevin": langevin, "augmentation": augmentation or Augmentation()}
+        changes |= {"seed": SEED, "sampling": Sampling(**{**SMALL, **sampling})}
+        return Lot(tmp_path_factory.mktemp("lot"), {"PrepareDataset": data, "TrainEBM": folder}, changes)
 
     return of
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +92,7 @@ def plain(lot):
 @pytest.fixture
 def drawn(tmp_path, plain):
     """Shards of its own, of the same lot."""
-    made = Lot(tmp_path / "lot", plain.inputs, plain.settings)
+    made = Lot(tmp_path / "lot", plain.inputs, plain.changes)
     made.shards = {name: shutil.copytree(shard, tmp_path / name) for name, shard in plain.shards.items()}
     return made
 
@@ -135,9 +126,10 @@ def test_so_they_do_whatever_is_drawn(lot, case):
 
 def test_the_baseline_in_shards_too(tmp_path, data):
     (tmp_path / "sngan").mkdir()
-    sampling = {"source": "sngan", "seed": None, "count": 13, "batch_size": 3}
-    settings = {"seed": SEED, "sngan": SNGAN_SETTINGS.model_dump(), "sampling": sampling}
-    lot = Lot(tmp_path, {"PrepareDataset": data, "TrainSNGAN": generator_in(tmp_path / "sngan")}, settings)
+    inputs = {"PrepareDataset": data, "TrainSNGAN": generator_in(tmp_path / "sngan")}
+    changes = {"seed": SEED, "sngan": SNGAN_SETTINGS}
+    changes["sampling"] = Sampling(source="sngan", count=13, batch_size=3)
+    lot = Lot(tmp_path, inputs, changes)
     whole, _ = lot.whole()
     lot.draw(6)
     assert contents(lot.merged()[0]) == contents(whole)

@@ -1,8 +1,6 @@
 """EvaluateFID: its rows are the kinds of samples that there are, under their own titles, in any features."""
 
-import io
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,19 +10,12 @@ from ebm_tf.config import Extractor as ExtractorSettings
 from ebm_tf.errors import MissingInput
 from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network, save_classifier
 from ebm_tf.shards import Drawn, write_shard
-from ebm_tf.stages import (
-    baseline_statistics,
-    evaluate_fid,
-    import_feature_extractor,
-    measure_shard,
-    reference_statistics,
-)
-from ebm_tf.stages.context import Context
 from tests.refusals import refused
+from tests.stages.running import run_stage
 from tests.stores import write_store
 
 SETTINGS = Evaluation(baseline_count=70, kid_subsets=2, bootstrap=10)
-RANDOM_CONV = ExtractorSettings(name="random-conv").model_dump(include={"name", "path", "sha256", "seed"})
+RANDOM_CONV = ExtractorSettings(name="random-conv")
 
 
 class Bench:
@@ -44,11 +35,11 @@ class Bench:
         self.inputs[name].mkdir()
         return self.inputs[name]
 
-    def context(self, name, inputs=None, **settings):
-        work = self.root / f"{name} work"
-        work.mkdir(exist_ok=True)
-        inputs = dict(self.inputs) if inputs is None else inputs
-        return Context(name, "", settings, Compute(), inputs, work, self.folder(name), io.StringIO())
+    def run(self, task, name="", inputs=None, **changes):
+        """Run a stage, on all that there is unless told otherwise; others find its output under the name."""
+        made, name = dict(self.inputs) if inputs is None else inputs, name or task
+        self.inputs[name], self.said = run_stage(task, self.root / f"run of {name}", made, **changes)
+        return self.inputs[name]
 
     def classifier(self):
         save_classifier(classifier_network((8, 8, 1), 2), 2, 0.95, self.folder("Extractor"))
@@ -62,24 +53,19 @@ class Bench:
             drawn.mkdir()
             write_shard(drawn, rows, [("fresh", [Drawn(samples[rows.start : rows.stop])])])
             inputs = {"Extractor": self.inputs["Extractor"], "DrawSamples": drawn}
-            context = self.context(f"shard {number}", inputs, shard=[first, len(rows)])
-            measure_shard.run(replace(context, compute=Compute(extraction_batch=extraction_batch)))
-            self.said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
+            compute = Compute(extraction_batch=extraction_batch)
+            self.run("MeasureShard", f"shard {number}", inputs, shard=[first, len(rows)], compute=compute)
 
     def measure(self, samples, **labels):
         """Everything that EvaluateFID reads."""
-        settings = {"evaluation": SETTINGS.model_dump()}
-        reference_statistics.run(self.context("ReferenceStatistics", **settings))
-        baseline_statistics.run(self.context("BaselineStatistics", **settings))
+        self.run("ReferenceStatistics")
+        self.run("BaselineStatistics", evaluation=SETTINGS)
         folder = self.folder("GenerateSamples")
         np.savez(folder / "fresh.npz", images=samples, **labels)
         kinds = {"fresh": {"title": "SNGAN", "images": len(samples)}}
         (folder / "samples.json").write_text(json.dumps({"weights": "last", "kinds": kinds}))
-        context = self.context("EvaluateFID", **settings)
-        evaluate_fid.run(context)
-        self.said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
-        metrics = json.loads((context.out / "metrics.json").read_text())
-        return metrics, (context.out / "summary.txt").read_text()
+        out = self.run("EvaluateFID", evaluation=SETTINGS)
+        return json.loads((out / "metrics.json").read_text()), (out / "summary.txt").read_text()
 
 
 def flat(values, at=""):
@@ -134,8 +120,7 @@ def test_of_samples_drawn_by_class_the_agreement_is_told(bench):
 
 
 def test_features_that_nobody_trained_will_do_too(bench):
-    inputs = dict(bench.inputs)
-    import_feature_extractor.run(bench.context("Extractor", inputs, extractor=RANDOM_CONV))
+    bench.run("ImportFeatureExtractor", "Extractor", extractor=RANDOM_CONV)
     metrics, summary = bench.measure(bench.images["test"])
     assert metrics["protocol"]["extractor"]["name"] == "random-conv"
     assert metrics["frechet_distance"]["fresh"] == pytest.approx(
@@ -154,9 +139,9 @@ def test_features_that_nobody_trained_will_do_too(bench):
 
 
 def test_an_imported_extractor_is_the_one_that_was_demanded(bench):
-    wrong = {**RANDOM_CONV, "sha256": "0" * 64}
+    wrong = RANDOM_CONV.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(Exception, match=f"and {'0' * 64} is demanded"):
-        import_feature_extractor.run(bench.context("Extractor", extractor=wrong))
+        bench.run("ImportFeatureExtractor", "Extractor", extractor=wrong)
 
 
 class TestInShards:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
@@ -10,16 +9,16 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
-from ebm_tf.config import OOD, Compute, Model
+from ebm_tf.config import OOD, Model
 from ebm_tf.errors import ConfigError, EBMError
-from ebm_tf.models.energy import build_energy_model, load_trained, save_model_card
+from ebm_tf.models.energy import load_trained
 from ebm_tf.stages import evaluate_ood
-from ebm_tf.stages.context import Context
 from ebm_tf.stages.evaluate_ood import chosen
+from tests.stages.running import run_stage
+from tests.stages.small_models import LEVELS, SHAPE, weights_in
 from tests.stores import write_store
 
-LEVELS = 17
-SHAPE = (8, 8, 1)
+TINY = Model(architecture="tiny")
 
 
 def images_of(count, seed=0, levels=LEVELS, shape=SHAPE):
@@ -34,43 +33,24 @@ def store(folder, train, test, name="own", levels=LEVELS):
     return write_store(folder, images, labels, ["a", "b", "c"], levels, name)
 
 
-def trained(folder, **settings):
-    """What TrainEBM leaves of a model of three classes; moved from its start, where labels do nothing yet."""
-    folder.mkdir()
-    model_settings = Model(architecture="tiny", **settings)
-    model, random = build_energy_model(model_settings, SHAPE, 0, 3), np.random.default_rng(0)
-    model.set_weights([weight + 0.1 * random.standard_normal(weight.shape) for weight in model.get_weights()])
-    model.save_weights(folder / "average.weights.h5")
-    save_model_card(folder, model_settings, SHAPE, 3)
-    return folder
-
-
 @pytest.fixture
 def inputs(tmp_path):
     """The data set and a model."""
     images = images_of(40)
     return {
         "PrepareDataset": store(tmp_path / "own", images, images[:30]),
-        "TrainEBM": trained(tmp_path / "trained"),
+        "TrainEBM": weights_in(tmp_path / "trained", TINY),
     }
 
 
 def evaluate(tmp_path, inputs, others=(), **settings):
     """Run the stage: its metrics, its summary, its energies by set, and the progress it told."""
-    out = tmp_path / "out"
-    out.mkdir(exist_ok=True)
     stores = {f"PrepareDataset {number}": folder for number, folder in enumerate(others, start=1)}
     names = [json.loads((other / "manifest.json").read_text())["dataset"] for other in others]
-    section = OOD(datasets=[{"name": name} for name in names], **settings).model_dump(mode="json")
-    channel = io.StringIO()
-    evaluate_ood.run(
-        Context(
-            "EvaluateOOD", "0" * 64, {"ood": section}, Compute(), {**inputs, **stores}, tmp_path, out, channel
-        )
-    )
+    section = OOD(datasets=[{"name": name} for name in names], **settings)
+    out, told = run_stage("EvaluateOOD", tmp_path, {**inputs, **stores}, ood=section)
     with np.load(out / "energies.npz") as file:
         energies = dict(file)
-    told = [json.loads(line) for line in channel.getvalue().splitlines()]
     return json.loads((out / "metrics.json").read_text()), (out / "summary.txt").read_text(), energies, told
 
 
@@ -120,7 +100,7 @@ def test_images_like_those_of_the_data_set_cannot_be_told_from_them(tmp_path, in
 
 def test_a_conditional_model_scores_by_the_label_that_fits_best_above_its_level(tmp_path, inputs):
     """Of the labels that there are training images of, 0 and 2; a label's level is their mean energy."""
-    inputs["TrainEBM"] = trained(tmp_path / "conditional", conditional=True)
+    inputs["TrainEBM"] = weights_in(tmp_path / "conditional", TINY.model_copy(update={"conditional": True}))
     metrics, _, energies, _ = evaluate(tmp_path, inputs, synthetic=["constant"])
     pixels = tf.constant((np.rint(images_of(40) / 255 * 16) + 0.5) / 17, tf.float32)
     model = load_trained(inputs["TrainEBM"])

@@ -15,8 +15,8 @@ from ebm_tf.grey_levels import to_uint8
 from ebm_tf.langevin import chain_settings
 from ebm_tf.models.energy import load_energy_model
 from ebm_tf.sampling import Kind, Method, film, uniform_noise
-from ebm_tf.stages import generate_samples
-from tests.chains import run_chains
+from tests.chains import no_report, run_chains
+from tests.stages.running import run_stage, settings_of
 from tests.stages.small_models import (
     CLASSES,
     LEVELS,
@@ -26,15 +26,10 @@ from tests.stages.small_models import (
     data_in,
     energy_model_in,
     generator_in,
-    run_stage,
 )
 
 LANGEVIN = Langevin(steps=3, step_size=0.5, noise_scale=0.01)
 SMALL = {"count": 11, "steps": 4, "buffer_steps": 2, "batch_size": 4, "film_chains": 2, "film_frames": 3}
-
-
-def no_report(done, total):
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -67,21 +62,16 @@ def generate(data, tmp_path_factory):
 
     def run(trained, langevin=LANGEVIN, augmentation=None, **sampling):
         folder, model = trained
-        settings = {"seed": SEED, "model": model.model_dump(), "langevin": langevin.model_dump()}
-        settings["sampling"] = Sampling(**{**SMALL, **sampling}).model_dump(mode="json")
-        if augmentation is not None:
-            settings["augmentation"] = augmentation.model_dump()
-        case = (folder, json.dumps(settings))
+        changes = {"model": model, "langevin": langevin, "augmentation": augmentation or Augmentation()}
+        changes |= {"seed": SEED, "sampling": Sampling(**{**SMALL, **sampling})}
+        case = (folder, json.dumps(settings_of("GenerateSamples", **changes)))
         if case not in done:
+            inputs = {"PrepareDataset": data, "TrainEBM": folder}
             made = tmp_path_factory.mktemp("generated")
-            done[case] = stage(made, settings, {"PrepareDataset": data, "TrainEBM": folder})
+            done[case] = run_stage("GenerateSamples", made, inputs, **changes)
         return done[case]
 
     return run
-
-
-def stage(folder, settings, inputs):
-    return run_stage(generate_samples, "GenerateSamples", folder, settings, inputs)
 
 
 def load(out, kind):
@@ -312,11 +302,10 @@ def test_of_the_baseline_there_is_one_kind(data, tmp_path):
     folder = tmp_path / "sngan"
     folder.mkdir()
     generator_in(folder)
-    sampling = Sampling(source="sngan", count=6, batch_size=4).model_dump(
-        include={"source", "seed", "count", "batch_size"}
-    )
-    settings = {"seed": SEED, "sngan": SNGAN_SETTINGS.model_dump(), "sampling": sampling}
-    out, said = stage(tmp_path / "made", settings, {"PrepareDataset": data, "TrainSNGAN": folder})
+    inputs = {"PrepareDataset": data, "TrainSNGAN": folder}
+    changes = {"seed": SEED, "sngan": SNGAN_SETTINGS}
+    changes["sampling"] = Sampling(source="sngan", count=6, batch_size=4)
+    out, said = run_stage("GenerateSamples", tmp_path / "made", inputs, **changes)
     assert {path.name for path in out.iterdir()} == {"fresh.npz", "fresh.json", "fresh.png", "samples.json"}
     assert read(out, "samples.json") == {
         "weights": "last",

@@ -5,44 +5,21 @@ import json
 import numpy as np
 import pytest
 
-from ebm_tf.config import Evaluation, Langevin, Model, Sampling
+from ebm_tf.config import Langevin, Model, Sampling
 from ebm_tf.evaluation.distances import class_share, entropy_of
 from ebm_tf.evaluation.diversity import mean_pairwise_distance
-from ebm_tf.evaluation.extractors.classifier import classifier_network, save_classifier
 from ebm_tf.evaluation.extractors.sources import load_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.models.energy import build_energy_model
-from ebm_tf.stages import judge_training, reference_statistics
-from tests.stages.small_models import CLASSES, LEVELS, SEED, SHAPE, energy_model_in, run_stage
-from tests.stores import write_store
+from tests.stages.running import run_stage
+from tests.stages.small_models import CLASSES, SEED, SHAPE, energy_model_in
 
 LANGEVIN = Langevin(steps=3, step_size=0.5, noise_scale=0.01)
 SMALL = {"count": 30, "steps": 4, "buffer_steps": 2, "batch_size": 8}
-OF_JUDGING = ("seed", "inception_score_splits", "manifold_neighbours", "manifold_images")
-JUDGED = {"evaluation": {key: getattr(Evaluation(), key) for key in OF_JUDGING}}
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """All that the stage reads but for the model, which nobody trained."""
-    random, folder = np.random.default_rng(0), tmp_path_factory.mktemp("inputs")
-    images = {
-        split: random.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
-        for split, count in (("train", 60), ("test", 20))
-    }
-    found = {"PrepareDataset": write_store(folder / "data", images, classes=CLASSES, levels=LEVELS)}
-    found["Extractor"] = folder / "extractor"
-    found["Extractor"].mkdir()
-    save_classifier(classifier_network(SHAPE, len(CLASSES)), len(CLASSES), 0.95, found["Extractor"])
-    settings = {"evaluation": Evaluation().model_dump()}
-    reference, _ = run_stage(
-        reference_statistics, "ReferenceStatistics", folder / "reference", settings, found
-    )
-    return {**found, "ReferenceStatistics": reference}
 
 
 @pytest.fixture
-def judge(inputs, tmp_path):
+def judge(real, tmp_path):
     """Run the stage on a model in a folder as TrainEBM leaves it; returns its output, its metrics and summary."""
 
     def run(diverged=None, langevin=LANGEVIN, labels=30, weights=None, stored=None, **sampling):
@@ -56,29 +33,23 @@ def judge(inputs, tmp_path):
         if stored is not None:
             np.savez(trained / "replay.npz", images=stored, labels=np.full(len(stored), -1, np.int32))
         (trained / "metrics.json").write_text(json.dumps({"diverged": diverged}))
-        settings = {
-            "seed": SEED,
-            "model": model.model_dump(),
-            "langevin": langevin.model_dump(),
-            "sampling": Sampling(**{**SMALL, **sampling}).model_dump(mode="json"),
-            **JUDGED,
-        }
-        every = {**inputs, "TrainEBM": trained}
-        out, _ = run_stage(judge_training, "JudgeTraining", tmp_path / "judged", settings, every)
+        changes = {"seed": SEED, "model": model, "langevin": langevin}
+        changes["sampling"] = Sampling(**{**SMALL, **sampling})
+        out, _ = run_stage("JudgeTraining", tmp_path / "judged", {**real, "TrainEBM": trained}, **changes)
         return out, json.loads((out / "metrics.json").read_text()), (out / "summary.txt").read_text()
 
     return run
 
 
-def test_numbers_are_those_of_the_images(judge, inputs):
+def test_numbers_are_those_of_the_images(judge, real):
     out, metrics, summary = judge()
     with np.load(out / "first.npz") as file:
         samples = {kind: file[kind] for kind in file}
     shapes = {kind: images.shape for kind, images in samples.items()}
     assert shapes == dict.fromkeys(("fresh", "buffer"), (30, *SHAPE))
-    reference = FeatureSet.open(inputs["ReferenceStatistics"] / "train")
+    reference = FeatureSet.open(real["ReferenceStatistics"] / "train")
     for kind, images in samples.items():
-        found = load_extractor(inputs["Extractor"])(images)
+        found = load_extractor(real["Extractor"])(images)
         share = class_share(np.argmax(found.logits, axis=1), len(CLASSES))
         assert metrics["class_entropy"][kind] == pytest.approx(entropy_of(share))
         flat = images.reshape(len(images), -1) / 255

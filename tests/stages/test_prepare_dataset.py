@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.config import Compute, Dataset, Extractor
+from ebm_tf.config import Dataset
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import ConfigError
-from ebm_tf.stages import prepare_dataset, train_feature_extractor
-from ebm_tf.stages.context import Context
-
-
-def context(tmp_path, stage, settings, inputs=None):
-    for name in ("out", "work"):
-        (tmp_path / stage / name).mkdir(parents=True)
-    return Context(
-        stage=stage,
-        fingerprint="f",
-        settings=settings,
-        compute=Compute(),
-        inputs=inputs or {},
-        work=tmp_path / stage / "work",
-        out=tmp_path / stage / "out",
-        channel=io.StringIO(),
-    )
+from tests.stages.running import context_of, run_in
 
 
 @pytest.fixture
@@ -40,8 +22,8 @@ def prepared(tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / "images" / name).write_text("no image")
     dataset = Dataset(name="folder", path=str(tmp_path / "images"), size=8)
-    made = context(tmp_path, "PrepareDataset", {"dataset": dataset.model_dump(mode="json")})
-    prepare_dataset.run(made)
+    made = context_of("PrepareDataset", tmp_path / "prepared", {}, dataset=dataset)
+    run_in(made)
     return made
 
 
@@ -68,8 +50,8 @@ def test_folders_and_classes_without_images_are_named(tmp_path, capfd):
     (tmp_path / "images/train/dog/1.png").write_bytes(b"damaged")
     (tmp_path / "images/train/empty").mkdir()
     dataset = Dataset(name="folder", path=str(tmp_path / "images"))
-    made = context(tmp_path, "PrepareDataset", {"dataset": dataset.model_dump(mode="json")})
-    prepare_dataset.run(made)
+    made = context_of("PrepareDataset", tmp_path / "prepared", {}, dataset=dataset)
+    run_in(made)
     lines = (made.out / "summary.txt").read_text().splitlines()
     assert lines[0] == "folder: 1 images to train with, 3 held out, 8x8x1, 3 classes"
     assert lines[1].startswith("warning: 1 files cannot be used: train/dog/1.png (")
@@ -82,15 +64,10 @@ def test_folders_and_classes_without_images_are_named(tmp_path, capfd):
 
 
 def test_no_classifier_is_trained_without_classes(prepared, tmp_path):
-    later = context(
-        tmp_path,
-        "TrainFeatureExtractor",
-        {"extractor": Extractor().model_dump()},
-        {"PrepareDataset": prepared.out},
-    )
+    later = context_of("TrainFeatureExtractor", tmp_path / "trained", {"PrepareDataset": prepared.out})
     with pytest.raises(
         ConfigError,
         match=r"needs two classes or more; folder has no labels\. Set extractor\.name to another",
     ):
-        train_feature_extractor.run(later)
+        run_in(later)
     assert not list(later.out.iterdir())

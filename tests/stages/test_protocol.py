@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,10 +14,11 @@ import psutil
 import pytest
 import tensorflow as tf
 
-from ebm_tf.config import Compute, Dataset, Extractor
+from ebm_tf.config import Dataset, Evaluation, Extractor
 from ebm_tf.datasets.store import Store
 from ebm_tf.errors import ConfigError, as_one_line
-from ebm_tf.stages.context import Context
+from tests.stages.running import AS_A_MODULE, context_of, settings_of, stage_command
+from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120
@@ -29,9 +28,9 @@ PATIENCE_SECONDS = 120
 def run(tmp_path_factory):
     """Run a stage to its end by its command line; the process that is returned has `out`, its folder."""
 
-    def runner(stage, settings, inputs=None, program=("-m", "ebm_tf.stages")):
+    def runner(stage, settings, inputs=None, program=AS_A_MODULE):
         folder = tmp_path_factory.mktemp(stage)
-        command = stage_command(folder, stage, settings, inputs or {}, program)
+        command = stage_command(folder, stage, settings, inputs or {}, program=program)
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment(), timeout=PATIENCE_SECONDS
         )
@@ -43,24 +42,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(run):
-    return run("PrepareDataset", {"dataset": Dataset().model_dump()})
-
-
-def stage_command(folder, stage, settings, inputs, program=("-m", "ebm_tf.stages")):
-    """The command of a stage, with its specification and its folders made."""
-    (folder / "out").mkdir()
-    (folder / "work").mkdir()
-    spec = {
-        "stage": stage,
-        "fingerprint": "0" * 64,
-        "settings": settings,
-        "compute": Compute().model_dump(),
-        "inputs": {task: str(path) for task, path in inputs.items()},
-        "work": str(folder / "work"),
-    }
-    (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-    paths = ["--spec", str(folder / "spec.json"), "--out", str(folder / "out")]
-    return [sys.executable, *program, stage, *paths]
+    return run("PrepareDataset", settings_of("PrepareDataset"))
 
 
 def environment():
@@ -130,12 +112,11 @@ def test_whatever_is_printed_stays_off_stdout(run):
 
 def test_a_stage_that_nobody_listens_to_ends_without_a_word(tmp_path):
     """Its parent is gone. What the stage said last would stand where a run looks for the reason of a failure."""
-    settings = {"dataset": Dataset().model_dump()}
+    command = stage_command(tmp_path, "PrepareDataset", settings_of("PrepareDataset"), {})
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        stage_command(tmp_path, "PrepareDataset", settings, {}), stdout=writer, stderr=subprocess.PIPE, text=True,
-        env=environment(), timeout=PATIENCE_SECONDS,
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(), timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     os.close(writer)
     assert done.returncode == 1
@@ -156,19 +137,18 @@ def test_a_section_that_the_task_does_not_declare_is_refused(run):
 
 def test_of_a_section_named_in_part_the_rest_is_no_attribute(tmp_path):
     """So that a stage cannot use a setting that is not in its fingerprint, and take the default for it."""
-    settings = {"sampling": {"count": 7, "seed": None}}
-    context = Context("X", "0", settings, Compute(), {}, tmp_path, tmp_path, io.StringIO())
-    assert context.section("sampling").count == 7
-    with pytest.raises(AttributeError, match="steps"):
-        _ = context.section("sampling").steps
-    with pytest.raises(ConfigError, match=r"sampling.count received 1"):
-        Context(
-            "X", "0", {"sampling": {"count": 1}}, Compute(), {}, tmp_path, tmp_path, io.StringIO()
-        ).section("sampling")
+    given = Evaluation(baseline_count=7)
+    context = context_of("BaselineStatistics", tmp_path, {}, evaluation=given)
+    assert context.section("evaluation").baseline_count == 7
+    with pytest.raises(AttributeError, match="bootstrap"):
+        _ = context.section("evaluation").bootstrap
+    wrong = {**given.model_dump(), "baseline_count": 1}
+    with pytest.raises(ConfigError, match=r"evaluation.baseline_count received 1"):
+        context_of("BaselineStatistics", tmp_path, {}, evaluation=wrong).section("evaluation")
 
 
 def test_a_missing_input_is_an_error_event_with_4_and_exit_status_4(run, tmp_path):
-    settings = {"extractor": Extractor().model_dump()}
+    settings = settings_of("TrainFeatureExtractor")
     done = run("TrainFeatureExtractor", settings, {"PrepareDataset": tmp_path})
     assert done.returncode == 4
     error = only_error(done)
@@ -177,7 +157,8 @@ def test_a_missing_input_is_an_error_event_with_4_and_exit_status_4(run, tmp_pat
 
 
 def test_a_setting_out_of_range_is_an_error_event_with_2(run):
-    done = run("PrepareDataset", {"dataset": {**Dataset().model_dump(), "name": "mnits"}})
+    wrong = {**Dataset().model_dump(), "name": "mnits"}
+    done = run("PrepareDataset", settings_of("PrepareDataset", dataset=wrong))
     assert done.returncode == 2
     error = only_error(done)
     assert error["exit_code"] == 2
@@ -185,7 +166,7 @@ def test_a_setting_out_of_range_is_an_error_event_with_2(run):
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_with_its_kind_and_3(run):
-    done = run("TrainFeatureExtractor", {"extractor": Extractor().model_dump()}, inputs={})
+    done = run("TrainFeatureExtractor", settings_of("TrainFeatureExtractor"), inputs={})
     assert done.returncode == 3
     assert only_error(done)["message"] == "KeyError: 'PrepareDataset'"
 
@@ -248,7 +229,7 @@ def ended(process):
 
 def test_it_ends_when_its_parent_is_killed(prepared, tmp_path):
     """The parent is a process in between, killed once the stage, which would train for hours, has begun."""
-    settings = {"extractor": Extractor(epochs=10_000).model_dump()}
+    settings = settings_of("TrainFeatureExtractor", extractor=Extractor(epochs=10_000))
     command = stage_command(tmp_path, "TrainFeatureExtractor", settings, {"PrepareDataset": prepared.out})
     parent_program = (
         "import json, subprocess, sys\n"
@@ -264,16 +245,11 @@ def test_it_ends_when_its_parent_is_killed(prepared, tmp_path):
     with subprocess.Popen(arguments, **pipes, text=True, env=environment()) as parent:
         child = psutil.Process(int(parent.stdout.readline()))
         try:
-            until = time.monotonic() + PATIENCE_SECONDS
-            while not said.read_text():
-                assert not ended(child), log.read_text()
-                assert time.monotonic() < until, "it never began"
-                time.sleep(0.05)
+            until(lambda: said.read_text() or ended(child), "its first word", PATIENCE_SECONDS)
+            assert not ended(child), log.read_text()
             parent.send_signal(signal.SIGKILL)
             parent.wait()
-            while not ended(child):
-                assert time.monotonic() < until, "it lives on without its parent"
-                time.sleep(0.05)
+            until(lambda: ended(child), "its end without its parent", PATIENCE_SECONDS)
         finally:
             parent.kill()
             with suppress(psutil.NoSuchProcess):

@@ -1,6 +1,5 @@
 """ReproducePaper on results that nobody measured: the page, its words, and that nothing of the paper is left out."""
 
-import io
 import json
 import re
 from html.parser import HTMLParser
@@ -9,13 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.config import Compute
 from ebm_tf.config_files import load_experiment
 from ebm_tf.stages import reproduce_paper
-from ebm_tf.stages.context import Context
 from ebm_tf.studies.claims_of_studies import CLAIMS
 from ebm_tf.studies.design import STUDIES
 from ebm_tf.studies.rules import FAILS, HOLDS, VERDICTS
+from tests.stages.running import run_stage
 from tests.stores import write_store
 from tests.studies.made_up import FLAT, REAL, over
 from tests.studies.test_claims_of_images import composed, numbers, rate
@@ -39,7 +37,6 @@ def report(tmp_path):
 
     def run(composition=None, studies=None):
         experiment, images = load_experiment("digits"), numbers()
-        values = experiment.model_dump(mode="json")
         fid = {**images.fid, "protocol": {"extractor": {"name": "classifier", "sha256": "c" * 64}}}
         written = {
             "EvaluateFID": fid,
@@ -79,12 +76,7 @@ def report(tmp_path):
             task, file = place.split("/")
             if task in inputs:
                 Image.new("RGB", (20, 10), "white").save(inputs[task] / file)
-        out = tmp_path / "out"
-        out.mkdir()
-        settings = {name: values[name] for name in ("dataset", "model", "langevin", "augmentation")}
-        reproduce_paper.run(
-            Context("ReproducePaper", "", settings, Compute(), inputs, tmp_path, out, io.StringIO())
-        )
+        out, _ = run_stage("ReproducePaper", tmp_path, inputs, **dict(experiment))
         return out, json.loads((out / "metrics.json").read_text())
 
     return run

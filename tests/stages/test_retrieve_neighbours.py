@@ -1,7 +1,6 @@
 """RetrieveNeighbours on images of which some samples are known to be copies."""
 
 import csv
-import io
 import json
 import shutil
 
@@ -9,14 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.config import Compute, Neighbours
-from ebm_tf.datasets.image_sets import ArrayImages
+from ebm_tf.config import Neighbours
 from ebm_tf.errors import MissingInput
 from ebm_tf.evaluation.extractors.pixels import Pixels
-from ebm_tf.evaluation.extractors.sources import save_extractor
-from ebm_tf.evaluation.feature_set import extract
 from ebm_tf.stages import retrieve_neighbours
-from ebm_tf.stages.context import Context
+from tests.stages.running import context_of, run_in, told_in
+from tests.stages.small_models import features_in
 from tests.stores import write_store
 
 TRAIN, TESTS, SAMPLES = 90, 60, 20
@@ -36,18 +33,17 @@ def context(tmp_path):
     samples = random.integers(0, 256, (SAMPLES, 8, 8, 3), np.uint8)
     samples[COPY], samples[MIRRORED] = images["train"][COPY], images["train"][MIRRORED][:, ::-1]
     (tmp_path / "samples").mkdir()
-    (tmp_path / "out").mkdir()
     np.savez(tmp_path / "samples" / "fresh.npz", images=samples)
     inputs = {
         "PrepareDataset": write_store(tmp_path / "store", images, labels, classes=["cat", "dog"]),
         "GenerateSamples": tmp_path / "samples",
     }
-    return Context("RetrieveNeighbours", "", {}, Compute(), inputs, tmp_path, tmp_path / "out", io.StringIO())
+    return context_of("RetrieveNeighbours", tmp_path, inputs)
 
 
 def run(context, **settings):
     context.settings["neighbours"] = Neighbours(**settings).model_dump(mode="json")
-    retrieve_neighbours.run(context)
+    run_in(context)
     return json.loads((context.out / "metrics.json").read_text())
 
 
@@ -141,7 +137,7 @@ def test_pictures_are_written_and_progress_never_passes_its_end(context):
     for name in ("neighbours.png", "closest.png"):
         with Image.open(context.out / name) as picture:
             assert min(picture.size) > 100
-    said = [json.loads(line) for line in context.channel.getvalue().splitlines()]
+    said = told_in(context)
     assert said[-1]["done"] == said[-1]["total"]
     assert all(event["done"] <= event["total"] for event in said)
 
@@ -175,22 +171,17 @@ def test_images_without_labels_are_captioned_by_number_alone(context, monkeypatc
     assert drawn[0][3][COPY][0] == "#3"
 
 
-def with_features(context, extractor):
-    """What the stage reads where neighbours are sought in features."""
-    train, tests, _ = images_of(context)
-    references = context.work / "references"
-    for split, part in (("train", train), ("test", tests)):
-        extract(extractor, ArrayImages(part), references / split, 16)
-    (context.work / "extractor").mkdir()
-    save_extractor(extractor, context.work / "extractor")
-    context.inputs.update(Extractor=context.work / "extractor", ReferenceStatistics=references)
+def add_features(context):
+    """What the stage reads where neighbours are sought in features: here those that are the pixels."""
+    store = context.inputs["PrepareDataset"]
+    context.inputs.update(features_in(context.work / "measured", store, Pixels((8, 8, 3))))
 
 
 @pytest.mark.parametrize("flips", [False, True])
 def test_in_the_features_that_are_pixels_neighbours_are_those_of_pixels(context, flips):
     in_pixels = run(context, flips=flips, percentile=20)
     neighbours = table(context)
-    with_features(context, Pixels((8, 8, 3)))
+    add_features(context)
     in_features = run(context, flips=flips, percentile=20, space="features")
     assert in_features["unit"] == "L2 over the features of pixels"
     assert in_features["extractor"]["features"] == 192
@@ -205,7 +196,7 @@ def test_in_the_features_that_are_pixels_neighbours_are_those_of_pixels(context,
 
 
 def test_without_features_of_the_training_images_it_says_what_is_missing(context):
-    with_features(context, Pixels((8, 8, 3)))
+    add_features(context)
     shutil.rmtree(context.inputs["ReferenceStatistics"] / "train")
     with pytest.raises(MissingInput, match=r"no finished features in .*train"):
         run(context, space="features")

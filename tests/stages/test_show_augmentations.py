@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.config import Augmentation, Compute
+from ebm_tf.config import Augmentation
 from ebm_tf.figures import MARGIN
-from ebm_tf.stages import show_augmentations
-from ebm_tf.stages.context import Context
+from tests.stages.running import run_stage
 from tests.stores import write_store
 
 SIZE = 8
@@ -28,21 +26,15 @@ def stored(folder, channels, levels=256, count=10):
 
 def show(tmp_path, **settings):
     """Run the stage: tiles [rows, 12, H, W, 3] of its picture, its metrics, and what it said."""
-    out = tmp_path / "out"
-    out.mkdir(exist_ok=True)
-    channel = io.StringIO()
-    slice_of_config = {"augmentation": Augmentation(**settings).model_dump(), "seed": 3}
-    inputs = {"PrepareDataset": tmp_path / "store"}
-    show_augmentations.run(
-        Context("ShowAugmentations", "0" * 64, slice_of_config, Compute(), inputs, tmp_path, out, channel)
-    )
+    inputs, augmentation = {"PrepareDataset": tmp_path / "store"}, Augmentation(**settings)
+    out, told = run_stage("ShowAugmentations", tmp_path, inputs, augmentation=augmentation, seed=3)
     with Image.open(out / "augmentations.png") as picture:
         sheet = np.asarray(picture)[MARGIN:, MARGIN:]
     pitch = 48 + MARGIN
     rows = sheet.reshape(sheet.shape[0] // pitch, pitch, 12, pitch, 3).swapaxes(1, 2)
     tiles = rows[:, :, :48:6, :48:6]
     metrics = json.loads((out / "metrics.json").read_text())
-    return tiles, metrics, [json.loads(line)["message"] for line in channel.getvalue().splitlines()]
+    return tiles, metrics, [event["message"] for event in told]
 
 
 def test_a_row_holds_the_original_and_eleven_draws(tmp_path):

@@ -1,54 +1,26 @@
 """The studies' stages on trainings that nobody ran: what is written, and that the claims follow what is read."""
 
-import io
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ebm_tf.config import Compute, Evaluation, Langevin, Studies
+from ebm_tf.config import Langevin, Studies
 from ebm_tf.evaluation.diversity import mean_pairwise_distance
-from ebm_tf.evaluation.extractors.classifier import classifier_network, save_classifier
 from ebm_tf.evaluation.feature_set import FeatureSet
-from ebm_tf.stages import reference_statistics, study_collapse, study_noise_init, study_truncation
-from ebm_tf.stages.context import Context
-from ebm_tf.studies.design import called, trainings
+from ebm_tf.studies.design import STUDIES, called, trainings
 from ebm_tf.studies.evidence import JUDGED
 from ebm_tf.studies.rules import FAILS, HOLDS
-from tests.stages.small_models import CLASSES, LEVELS, SHAPE, run_stage
-from tests.stores import write_store
+from tests.stages.running import experiment_of, run_stage
+from tests.stages.small_models import REAL
 
-STAGES = {
-    "StudyNoiseInit": study_noise_init,
-    "StudyTruncation": study_truncation,
-    "StudyCollapse": study_collapse,
-}
-SETTINGS = {
-    "studies": Studies(seeds=(3, 4), training_steps=100).model_dump(mode="json"),
-    "langevin": Langevin(steps=4).model_dump(),
-    "evaluation": {
-        key: getattr(Evaluation(), key)
-        for key in ("seed", "inception_score_splits", "manifold_neighbours", "manifold_images", "confidence")
-    },
-}
-RANDOM = np.random.default_rng(0)
-IMAGES = {
-    split: RANDOM.integers(0, 256, (n, *SHAPE)).astype(np.uint8) for split, n in (("train", 60), ("test", 40))
-}
+CHANGES = {"studies": Studies(seeds=(3, 4), training_steps=100), "langevin": Langevin(steps=4)}
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """The real images and their features."""
-    folder = tmp_path_factory.mktemp("real")
-    inputs = {"PrepareDataset": write_store(folder / "data", IMAGES, classes=CLASSES, levels=LEVELS)}
-    inputs["Extractor"] = folder / "extractor"
-    inputs["Extractor"].mkdir()
-    save_classifier(classifier_network(SHAPE, len(CLASSES)), len(CLASSES), 0.95, inputs["Extractor"])
-    settings = {"evaluation": Evaluation().model_dump()}
-    out, _ = run_stage(reference_statistics, "ReferenceStatistics", folder / "features", settings, inputs)
-    return {"PrepareDataset": inputs["PrepareDataset"], "ReferenceStatistics": out}
+def planned(name):
+    """The trainings of a study, case and seed."""
+    return list(trainings(name, experiment_of(**CHANGES)))
 
 
 def trained(folder, steps=100, gap=0.1, rate=50.0, diverged=None):
@@ -75,7 +47,7 @@ def judged(folder, not_drawn=None, **metrics):
     found = {**values, "not_drawn": not_drawn or {}, "protocol": {"extractor": {"name": "classifier"}}}
     (folder / "metrics.json").write_text(json.dumps(found))
     (folder / "params.json").write_text(json.dumps({"seconds": 5.0}))
-    np.savez(folder / "first.npz", **dict.fromkeys(kinds, IMAGES["train"][:20]))
+    np.savez(folder / "first.npz", **dict.fromkeys(kinds, REAL["train"][:20]))
     return folder
 
 
@@ -84,20 +56,18 @@ def study(real, tmp_path):
     """Run a study; `of_training` and `of_judging` say what its trainings are like, by case and seed."""
 
     def run(name, of_training=lambda case, seed: {}, of_judging=lambda case, seed: {}):
-        inputs = dict(real)
-        for case, seed in trainings(name, SETTINGS):
+        inputs = {name: real[name] for name in ("PrepareDataset", "ReferenceStatistics")}
+        for case, seed in planned(name):
             title = called(case.title, seed)
             inputs[f"{title}: training"] = trained(tmp_path / f"{title} t", **of_training(case, seed))
             inputs[f"{title}: judged"] = judged(tmp_path / f"{title} j", **of_judging(case, seed))
-        out = tmp_path / "out"
-        out.mkdir()
-        STAGES[name].run(Context(name, "", SETTINGS, Compute(), inputs, tmp_path, out, io.StringIO()))
+        out, _ = run_stage(name, tmp_path, inputs, **CHANGES)
         return out, json.loads((out / "metrics.json").read_text()), (out / "summary.txt").read_text()
 
     return run
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", STUDIES)
 def test_a_study_leaves_numbers_words_and_pictures(study, name):
     out, metrics, summary = study(name)
     pictures = {"curves.png", "fresh.png", "buffer.png"} | (
@@ -107,7 +77,7 @@ def test_a_study_leaves_numbers_words_and_pictures(study, name):
     for picture in pictures:
         with Image.open(out / picture) as image:
             assert min(image.size) > 100
-    titles = [case.title for case, seed in trainings(name, SETTINGS) if seed == 3]
+    titles = [case.title for case, seed in planned(name) if seed == 3]
     assert list(metrics["cases"]) == titles
     assert (metrics["seeds"], metrics["planned_steps"], metrics["confidence"]) == ([3, 4], 100, 0.95)
     assert metrics["seconds"] == {f"{title}, seed {seed}": 65.0 for title in titles for seed in (3, 4)}
@@ -128,7 +98,7 @@ def test_real_test_images_are_measured_by_the_same_arithmetic(study, real):
     _, metrics, _ = study("StudyCollapse")
     features = FeatureSet.open(real["ReferenceStatistics"] / "test").features
     assert metrics["real_test"]["pairwise_features"] == pytest.approx(mean_pairwise_distance(features))
-    flat = IMAGES["test"].reshape(40, -1) / 255
+    flat = REAL["test"].reshape(40, -1) / 255
     assert metrics["real_test"]["pairwise_pixels"] == pytest.approx(mean_pairwise_distance(flat))
     assert 0 <= metrics["real_test"]["class_entropy"] <= np.log(3) + 1e-9
 

@@ -1,6 +1,5 @@
 """TrainSNGAN: what its artifact holds, and that a failed run leaves none."""
 
-import io
 import json
 
 import numpy as np
@@ -9,10 +8,9 @@ from PIL import Image
 
 from ebm_tf.baselines import adversarial
 from ebm_tf.baselines.sngan import generate, load_generator
-from ebm_tf.config import SNGAN, Compute
+from ebm_tf.config import SNGAN
 from ebm_tf.errors import ConfigError, EBMError
-from ebm_tf.stages import train_sngan
-from ebm_tf.stages.context import Context
+from tests.stages.running import context_of, run_in, told_in
 from tests.stores import write_store
 
 SETTINGS = SNGAN(steps=3, width=0.1, latent_size=6, batch_size=8, discriminator_steps=2, log_every=1)
@@ -20,26 +18,16 @@ SETTINGS = SNGAN(steps=3, width=0.1, latent_size=6, batch_size=8, discriminator_
 
 def make_context(folder, shape=(8, 8, 1), **changes):
     """A stage on a store of random images."""
-    for name in ("work", "out"):
-        (folder / name).mkdir()
     images = (np.random.default_rng(0).integers(0, 17, (20, *shape)) * 15).astype(np.uint8)
     write_store(folder / "store", {"train": images, "test": images})
-    return Context(
-        stage="TrainSNGAN",
-        fingerprint="test",
-        settings={"seed": 0, "sngan": SETTINGS.model_copy(update=changes).model_dump()},
-        compute=Compute(),
-        inputs={"PrepareDataset": folder / "store"},
-        work=folder / "work",
-        out=folder / "out",
-        channel=io.StringIO(),
-    )
+    inputs, settings = {"PrepareDataset": folder / "store"}, SETTINGS.model_copy(update=changes)
+    return context_of("TrainSNGAN", folder, inputs, seed=0, sngan=settings)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     context = make_context(tmp_path_factory.mktemp("trained"))
-    train_sngan.run(context)
+    run_in(context)
     return context
 
 
@@ -70,7 +58,7 @@ def test_the_generator_is_found_again_and_has_the_parameters_that_are_told(train
 
 
 def test_progress_comes_as_events(trained):
-    said = [json.loads(line) for line in trained.channel.getvalue().splitlines()]
+    said = told_in(trained)
     assert [event["done"] for event in said] == [1, 2, 3]
     assert all(event["total"] == 3 for event in said)
     assert "D(real)" in said[-1]["message"]
@@ -82,10 +70,10 @@ def test_a_run_that_diverges_leaves_no_files(tmp_path, monkeypatch):
     with pytest.raises(
         EBMError, match=r"the training of the SNGAN diverged: loss generator is (inf|-inf|nan)"
     ):
-        train_sngan.run(context)
+        run_in(context)
     assert list(context.out.iterdir()) == []
 
 
 def test_an_image_size_without_a_network_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="images of 10x10; bring them to 8 or 12"):
-        train_sngan.run(make_context(tmp_path, shape=(10, 10, 1)))
+        run_in(make_context(tmp_path, shape=(10, 10, 1)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ebm_tf.config import Compute
 from ebm_tf.errors import EBMError
 from ebm_tf.evaluation.distances import frechet_distance_from_features, kernel_distance
 from ebm_tf.evaluation.extractors.base import Extracted, FeatureExtractor, Identity
@@ -19,7 +17,7 @@ from ebm_tf.evaluation.sample_judge import Judge
 from ebm_tf.evaluation.statistics import Moments
 from ebm_tf.figures import save_marked_curves
 from ebm_tf.stages import train_ebm
-from ebm_tf.stages.context import Context
+from tests.stages.running import context_of
 from tests.test_figures import read
 
 
@@ -85,9 +83,10 @@ def test_fewer_samples_than_features_are_told_of(count):
 def test_the_warnings_and_the_one_split_are_told_beside_the_curves(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(train_ebm, "save_marked_curves", lambda panels, *rest: drawn.append(panels))
-    (tmp_path / "selection.csv").write_text("step,frechet_distance,kid,inception_score\n9,4.0,0.5,1.5\n")
+    context = context_of("TrainEBM", tmp_path, {})
+    judged = "step,frechet_distance,kid,inception_score\n9,4.0,0.5,1.5\n"
+    (context.out / "selection.csv").write_text(judged)
     summary = {"metric": "kid", "evaluations": 1, "last": 0.5, "best": None, "best_step": None}
-    context = Context("TrainEBM", "", {}, Compute(), {}, tmp_path, tmp_path, io.StringIO())
     history = {"step": np.arange(3.0), "energy_difference": np.zeros(3)}
     selection = SimpleNamespace(summary=lambda: summary)
     told = train_ebm._write_selection(context, selection, history, ("too few",))

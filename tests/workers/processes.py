@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from ebm_tf.config_files import load_experiment
 from pipelines.tasks import TrainEBM
+from tests.stages.running import stage_command
 from tests.workers.free_ports import free_addresses
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,22 +61,15 @@ class Worker:
         of_a_cluster.append(f"compute.worker={index}")
         given = [*SMALL, *(of_a_cluster if workers else []), *overrides]
         experiment = load_experiment("digits", given).model_dump(mode="json")
-        self.stage = "JoinTraining" if index else "TrainEBM"
-        self.work, self.out, self.spec = folder / "work", folder / "out", folder / "spec.json"
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.spec.write_text(json.dumps({
-            "stage": self.stage, "fingerprint": "test", "settings": TrainEBM.slice_of(experiment),
-            "compute": experiment["compute"], "inputs": {name: str(path) for name, path in inputs.items()},
-            "work": str(self.work),
-        }))  # fmt: skip
+        stage, settings = "JoinTraining" if index else "TrainEBM", TrainEBM.slice_of(experiment)
+        self.work, self.out = folder / "work", folder / "out"
+        self.command = stage_command(folder, stage, settings, inputs, experiment["compute"])
         self.process: Optional[subprocess.Popen[str]] = None
 
     def start(self) -> None:
         """Begin, or begin again."""
-        self.out.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "ebm_tf.stages", self.stage]
         self.process = subprocess.Popen(
-            [*command, "--spec", self.spec, "--out", self.out],
+            self.command,
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,9 +1,8 @@
 """Workers that find each other on the loopback, or do not, or should not."""
 
 import socket
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -11,6 +10,7 @@ from ebm_tf.errors import ConfigError, EBMError
 from ebm_tf.workers.channel import Channel, Gone
 from ebm_tf.workers.cluster import Cluster
 from ebm_tf.workers.meeting import gather, join
+from tests.waiting import until
 from tests.workers.free_ports import free_addresses
 
 SAME = {"seed": 1, "training": {"batch_size": 8, "steps": 10}}
@@ -62,8 +62,7 @@ def test_who_would_train_something_else_is_told_what_differs_and_so_is_everybody
     with ThreadPoolExecutor() as threads:
         parts = [threads.submit(gather, chief, SAME, WAIT, told.append)]
         parts.append(threads.submit(join, agrees, SAME, WAIT, lambda line: None, tmp_path))
-        while not any(line.startswith("waits for worker 2") for line in told):
-            time.sleep(0.02)
+        until(lambda: any(line.startswith("waits for worker 2") for line in told), "the first to join")
         parts.append(threads.submit(join, differs, other, WAIT, lambda line: None, tmp_path))
         outcomes = [part.exception() for part in parts]
     line = "training.batch_size is 8 on the chief and 16 on worker 2; start all workers with the same program"
@@ -93,8 +92,7 @@ def test_a_number_that_is_taken_is_refused_and_the_rest_goes_on(tmp_path, addres
         first, second = (
             threads.submit(join, cluster, SAME, WAIT, lambda line: None, tmp_path) for cluster in clusters[1:]
         )
-        while not (first.done() or second.done()):
-            time.sleep(0.05)
+        until(lambda: first.done() or second.done(), "a refusal")
         refused, other = (first, second) if first.done() else (second, first)
         assert f"worker 1 ({addresses[1]}) is there already" in str(refused.exception())
         last = threads.submit(join, Cluster(addresses, 2), SAME, WAIT, lambda line: None, tmp_path)
@@ -106,15 +104,12 @@ def test_who_has_gone_away_while_others_were_waited_for_may_come_again(tmp_path,
     with ThreadPoolExecutor() as threads:
         chief = threads.submit(gather, Cluster(addresses, 0), SAME, WAIT, told.append)
         host, port = addresses[0].split(":")
-        while not told:
-            time.sleep(0.02)
+        until(lambda: told, "the chief's first word")
         early = Channel(socket.create_connection((host, int(port))))
         early.send("hello", index=1, workers=addresses, identity=SAME)
-        while not told[-1].startswith("waits for worker 2"):
-            time.sleep(0.02)
+        until(lambda: told[-1].startswith("waits for worker 2"), "who is there early")
         early.close()
-        while not told[-1].startswith("waits for worker 1"):
-            time.sleep(0.02)
+        until(lambda: told[-1].startswith("waits for worker 1"), "the news that it has gone")
         others = [
             threads.submit(join, Cluster(addresses, index), SAME, WAIT, lambda line: None, tmp_path)
             for index in (1, 2)
@@ -161,22 +156,20 @@ def test_who_knocks_and_is_no_worker_is_sent_away(tmp_path, addresses, noise):
     clusters = [Cluster(addresses[:2], index) for index in range(2)]
     host, port = addresses[0].split(":")
 
-    def knock():
-        while True:
-            try:
-                with socket.create_connection((host, int(port))) as connection:
-                    connection.sendall(noise)
-                    connection.shutdown(socket.SHUT_WR)
-                    assert connection.recv(1) == b"", "nothing is told to strangers"
-                    return
-            except (ConnectionRefusedError, ConnectionResetError):
-                time.sleep(0.02)
+    heard = []
 
-    stranger = threading.Thread(target=knock)
-    stranger.start()
+    def knocked():
+        """Again where nobody is there yet, or what is sent comes back with a reset."""
+        with suppress(OSError), socket.create_connection((host, int(port))) as connection:
+            connection.sendall(noise)
+            connection.shutdown(socket.SHUT_WR)
+            heard.append(connection.recv(1))
+        return heard
+
     with ThreadPoolExecutor() as threads:
         chief = threads.submit(gather, clusters[0], SAME, WAIT, lambda line: None)
-        stranger.join()
+        until(knocked, "an end of the connection")
+        assert heard == [b""], "nothing is told to strangers"
         other = threads.submit(join, clusters[1], SAME, WAIT, lambda line: None, tmp_path)
         close(chief.result(), other.result())
 
@@ -191,9 +184,7 @@ def test_a_file_is_taken_only_into_its_folder_and_only_where_one_is_expected(tmp
     other.start(lambda message: None, reasons.append)
     header = b'{"kind": "state", "files": {"../outside": 1}}'
     chief[1]._connection.sendall(len(header).to_bytes(4, "big") + header + b"x")
-    until = time.monotonic() + 10
-    while not reasons and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: reasons, "a reason")
     assert "names a file '../outside'" in reasons[0]
     assert not (tmp_path / "outside").exists()
     close(chief, other)

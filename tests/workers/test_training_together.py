@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from ebm_tf.datasets.image_sets import ArrayImages
-from ebm_tf.evaluation.extractors.classifier import Classifier, classifier_network
-from ebm_tf.evaluation.extractors.sources import save_extractor
-from ebm_tf.evaluation.feature_set import extract
 from ebm_tf.training.history import read_csv
+from tests.stages.small_models import features_in
 from tests.stores import write_store
+from tests.training.short_runs import images_like_digits_in
 from tests.workers.processes import Worker, finish, finish_well, together
 
 pytestmark = pytest.mark.slow
@@ -26,18 +24,9 @@ ONE_STEP = ("training.steps=1", "training.batch_size=16", "optimiser.clip_norm=1
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """Random images like digits, and what samples are judged by: a classifier that nobody trained."""
-    images = (np.random.default_rng(0).integers(0, 17, (90, 8, 8, 1)) * 15).astype(np.uint8)
-    splits, folder = ("train", "test"), tmp_path_factory.mktemp("inputs")
-    labels = dict.fromkeys(splits, np.zeros(90, np.int64))
-    store = write_store(folder / "store", dict.fromkeys(splits, images), labels)
-    classifier = Classifier(classifier_network((8, 8, 1), 10), 10, 0.1)
-    save_extractor(classifier, folder / "extractor")
-    extract(classifier, ArrayImages(images), folder / "reference" / "train", 50)
-    return {
-        "PrepareDataset": store,
-        "Extractor": folder / "extractor",
-        "ReferenceStatistics": folder / "reference",
-    }
+    folder = tmp_path_factory.mktemp("inputs")
+    store = images_like_digits_in(folder / "store")
+    return {"PrepareDataset": store, **features_in(folder, store)}
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from benchmarks import programs
 from benchmarks.tables import Table
 
 CONFIGS = (
-    "mnist", "fashion_mnist", "cifar10", "cifar10_released_code", "imagenet32", "celeba_hq128", "lsun_bedroom128",
+    "mnist", "cifar10", "cifar10_released_code", "imagenet32", "celeba_hq128", "lsun_bedroom128",
 )  # fmt: skip
 GPU, GPU_PEAK, GPU_SHARE = "A100", 156e12, 0.25
 

@@ -224,7 +224,6 @@ PAPER = {
     "celeba_hq128": ("celeb_a_hq/128", "table2", 3, 1000, 0.08, 1.0),
     "lsun_bedroom128": ("lsun/bedroom", "table2", 3, 1000, 0.08, 1.0),
     "mnist": ("mnist", "mnist", 1, 100, 1.0, 0.0),
-    "fashion_mnist": ("fashion_mnist", "mnist", 1, 100, 1.0, 0.0),
 }
 """The table of SPEC.md, section 5: data set, net, scales, lambda, least crop area, strength of colour."""
 

@@ -163,8 +163,8 @@ class Model(Section):
         None,
         gt=0,
         le=10,
-        description="Kernels start as N(0, gain^2 / fan-in), biases at 0; by default the architecture's (tiny: 1.4, "
-        "the others: 0.577, PyTorch's).",
+        description="Kernels start as N(0, gain^2 / fan-in), biases at 0; by default the architecture's (tiny and "
+        "small: 1.4, the others: 0.577, PyTorch's).",
     )
 
 

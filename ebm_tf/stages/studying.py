@@ -97,6 +97,8 @@ def summary(metrics: Mapping[str, Any], words: str) -> str:
     for title, case in cases.items():
         cells = (f" {_cell(case['numbers'][name]):>{_width(head)}}" for name, head in COLUMNS.items())
         lines.append(f"{title:34}" + "".join(cells))
+    real = (f" {_of_real(metrics[REAL], name):>{_width(head)}}" for name, head in COLUMNS.items())
+    lines.append(f"{'real test images':34}" + "".join(real))
     lines += [
         "",
         f"Means over the seeds {', '.join(map(str, metrics['seeds']))}, +- half the width of their {percent(level)} "
@@ -173,6 +175,12 @@ def _save_grid(context: Context, found: Found, kind: str, store: Store) -> None:
                     titles.append(name)
     test = spread_over(store.images("test"), SHOWN)
     save_rows([*rows, test], context.out / f"{kind}.png", [*titles, "real test images"])
+
+
+def _of_real(metrics: Mapping[str, Optional[float]], column: str) -> str:
+    """The same of real test images, or a dash; the Fréchet distance depends too much on how many they are."""
+    value = None if column.startswith("frechet") else metrics.get(column.rpartition("_")[0])
+    return "-" if value is None else rounded(value, 2)
 
 
 def _cell(number: Mapping[str, Any]) -> str:

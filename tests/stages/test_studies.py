@@ -84,6 +84,9 @@ def test_a_study_leaves_numbers_words_and_pictures(study, name):
     for title in titles:
         assert metrics["cases"][title]["numbers"]["milliseconds_per_step"]["mean"] == pytest.approx(20)
         assert title in summary
+    entropy = metrics["real_test"]["class_entropy"]
+    (real,) = [line.split() for line in summary.splitlines() if line.startswith("real test images")]
+    assert real[3:5] == ["-", "-"] and float(real[7]) == pytest.approx(entropy, abs=0.01)
     for claim in metrics["claims"]:
         assert f"{claim['claim']} ({claim['place']}): {claim['verdict']}." in summary
 

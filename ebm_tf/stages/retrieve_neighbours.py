@@ -1,12 +1,14 @@
 """RetrieveNeighbours: the training images nearest to fresh samples (S A.1, figure 2), and what that tells.
 
 Writes neighbours.png (some samples, each with its neighbours), neighbours.csv (of all samples), closest.png (the
-samples that lie nearest to a training image) and metrics.json (whether samples are nearer than test images are).
+samples that lie nearest to a training image), metrics.json (whether samples are nearer than test images are) and
+summary.txt (the same for people).
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -17,6 +19,7 @@ from ebm_tf.evaluation.extractors.sources import load_extractor
 from ebm_tf.evaluation.feature_set import FeatureSet
 from ebm_tf.evaluation.memorisation import Memorisation, closest_pairs, memorisation
 from ebm_tf.evaluation.neighbours import Neighbours, mirror_images, nearest
+from ebm_tf.evaluation.rounding import rounded
 from ebm_tf.figures import save_neighbours, save_pairs
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.features import extract_all
@@ -52,19 +55,42 @@ def run(context: Context) -> None:
     compared = memorisation(distances[:, 0], to_test, settings.percentile)
     _draw_neighbours(context, store, samples, found, distances)
     _write_table(context, found, store.labels("train"), distances)
-    context.write_json(
-        "metrics.json",
-        {
-            "space": settings.space,
-            **space.protocol,
-            "flips": settings.flips,
-            **_as_metrics(compared),
-            "share_nearer_than_median_test": float((distances[:, 0] < compared.test_median).mean()),
-            "k": k,
-            "closest": _draw_closest(context, store, samples, found, space.scale),
-            "warnings": _warnings(compared),
-        },
-    )
+    metrics = {
+        "space": settings.space,
+        **space.protocol,
+        "flips": settings.flips,
+        **_as_metrics(compared),
+        "share_nearer_than_median_test": float((distances[:, 0] < compared.test_median).mean()),
+        "k": k,
+        "closest": _draw_closest(context, store, samples, found, space.scale),
+        "warnings": _warnings(compared),
+    }
+    context.write_json("metrics.json", metrics)
+    (context.out / "summary.txt").write_text(summary(metrics), encoding="utf-8")
+
+
+def summary(metrics: Mapping[str, Any]) -> str:
+    """How near samples and test images are to training images, for people."""
+    interval, closest = metrics["share_interval"], metrics["closest"][0]
+    between = f"{interval['low']:.1%} to {interval['high']:.1%}"
+    lines = [f"{'':24}{'mean':>10}{'median':>10}{'images':>10}"]
+    for title, kind, count in (
+        ("fresh samples", "sample", metrics["samples"]),
+        ("real test images", "test", metrics["tests"]),
+    ):
+        cells = (f"{rounded(metrics[f'{kind}_to_train_{which}']):>10}" for which in ("mean", "median"))
+        lines.append(f"{title:24}{''.join(cells)}{count:>10}")
+    lines += [
+        "",
+        f"Distances to the nearest training image, {metrics['unit']}{', or its mirror image' * metrics['flips']}.",
+        f"{metrics['share_nearer_than_percentile_test']:.1%} ({between}) of the samples are nearer than the nearest "
+        f"{metrics['percentile']:g}% of the test images are "
+        f"({rounded(metrics['threshold'])}); {metrics['copies']:.1%} are copies.",
+        f"The nearest of all are sample {closest['sample']} and training image {closest['train_index']}, "
+        f"{rounded(closest['distance'])} apart: closest.png, and neighbours.csv for all.",
+        *metrics["warnings"],
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _pixels(context: Context, store: Store, samples: np.ndarray) -> Space:

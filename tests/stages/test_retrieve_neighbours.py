@@ -85,6 +85,24 @@ def test_distances_of_samples_and_test_images_are_told(context):
     assert metrics["warnings"] == []
 
 
+def test_the_summary_says_the_same_in_words(context):
+    metrics = run(context, percentile=20, flips=True)
+    words = (context.out / "summary.txt").read_text()
+    rows = {line[:24].strip(): line[24:].split() for line in words.splitlines()}
+    told = (metrics["sample_to_train_mean"], metrics["sample_to_train_median"], SAMPLES)
+    assert [float(cell) for cell in rows["fresh samples"]] == pytest.approx(told, abs=0.005)
+    assert rows["real test images"][-1] == str(TESTS)
+    assert "L2 over pixels of 0..1, or its mirror image.\n" in words
+    share = metrics["share_nearer_than_percentile_test"]
+    assert f"\n{share:.1%} (" in words and "; 10.0% are copies.\n" in words
+    assert f"sample {COPY} and training image {COPY}, 0.00 apart" in words
+
+
+def test_the_summary_has_the_warnings(context):
+    (warning,) = run(context, percentile=5)["warnings"]
+    assert (context.out / "summary.txt").read_text().endswith(f"{warning}\n")
+
+
 def test_the_table_has_every_neighbour_of_every_sample(context):
     run(context, k=3)
     train, _, samples = images_of(context)

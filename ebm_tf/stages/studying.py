@@ -15,7 +15,7 @@ from ebm_tf.figures import save_rows, spread_over
 from ebm_tf.stages.context import Context
 from ebm_tf.stages.judge_training import measure
 from ebm_tf.studies.claims_of_studies import CLAIMS
-from ebm_tf.studies.design import called, trainings
+from ebm_tf.studies.design import called, inputs_of, trainings
 from ebm_tf.studies.evidence import JUDGED, KINDS, Training, summarise
 from ebm_tf.studies.pictures import Curve
 from ebm_tf.training.history import read_csv
@@ -122,7 +122,7 @@ def summary(metrics: Mapping[str, Any], words: str) -> str:
 
 
 def _training(context: Context, name: str, seed: int) -> Training:
-    trained, judged = f"{name}: training", f"{name}: judged"
+    trained, judged = inputs_of(name)
     folder, record = context.inputs[trained], context.read_json(trained, "params.json")
     metrics = context.read_json(trained, "metrics.json")
     return Training(
@@ -169,7 +169,7 @@ def _save_grid(context: Context, found: Found, kind: str, store: Store) -> None:
     for title, of_case in found.items():
         for training in of_case:
             name = called(title, training.seed)
-            with np.load(context.inputs[f"{name}: judged"] / "first.npz", allow_pickle=False) as file:
+            with np.load(context.inputs[inputs_of(name).judged] / "first.npz", allow_pickle=False) as file:
                 if kind in file:
                     rows.append(np.asarray(file[kind][:SHOWN]))
                     titles.append(name)

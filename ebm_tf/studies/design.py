@@ -125,6 +125,18 @@ def called(title: str, seed: int | str) -> str:
     return f"{title}, seed {seed}"
 
 
+class Named(NamedTuple):
+    """The names under which the stage of a study knows a training, and what it came to."""
+
+    training: str
+    judged: str
+
+
+def inputs_of(training: str) -> Named:
+    """Those of a training that is `called` so."""
+    return Named(f"{training}: training", f"{training}: judged")
+
+
 def as_trained(experiment: Mapping[str, Any], case: Case, seed: int) -> Settings:
     """The experiment of one training: that of a user, with the case's settings, the seed, and what all have alike."""
     studies = Studies(**experiment["studies"])

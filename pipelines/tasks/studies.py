@@ -56,8 +56,9 @@ class Study(StageTask):
         inputs = super().inputs_of(experiment)
         for case, seed in design.trainings(cls.name(), experiment):
             other, name = design.as_trained(experiment, case, seed), design.called(case.title, seed)
-            inputs[f"{name}: training"] = (TrainEBM, other, name)
-            inputs[f"{name}: judged"] = (JudgeTraining, other, name)
+            named = design.inputs_of(name)
+            inputs[named.training] = (TrainEBM, other, name)
+            inputs[named.judged] = (JudgeTraining, other, name)
         return inputs
 
     @classmethod

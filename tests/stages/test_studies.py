@@ -9,7 +9,7 @@ from PIL import Image
 from ebm_tf.config import Langevin, Studies
 from ebm_tf.evaluation.diversity import mean_pairwise_distance
 from ebm_tf.evaluation.feature_set import FeatureSet
-from ebm_tf.studies.design import STUDIES, called, trainings
+from ebm_tf.studies.design import STUDIES, called, inputs_of, trainings
 from ebm_tf.studies.evidence import JUDGED
 from ebm_tf.studies.rules import FAILS, HOLDS
 from tests.stages.running import experiment_of, run_stage
@@ -59,8 +59,8 @@ def study(real, tmp_path):
         inputs = {name: real[name] for name in ("PrepareDataset", "ReferenceStatistics")}
         for case, seed in planned(name):
             title = called(case.title, seed)
-            inputs[f"{title}: training"] = trained(tmp_path / f"{title} t", **of_training(case, seed))
-            inputs[f"{title}: judged"] = judged(tmp_path / f"{title} j", **of_judging(case, seed))
+            inputs[inputs_of(title).training] = trained(tmp_path / f"{title} t", **of_training(case, seed))
+            inputs[inputs_of(title).judged] = judged(tmp_path / f"{title} j", **of_judging(case, seed))
         out, _ = run_stage(name, tmp_path, inputs, **CHANGES)
         return out, json.loads((out / "metrics.json").read_text()), (out / "summary.txt").read_text()
 

@@ -23,9 +23,9 @@ from ebm_tf.models.architectures import (
 from ebm_tf.models.energy import build_energy_model
 from ebm_tf.models.summary import summarise
 
-NETWORKS = ("tiny", "mnist", "table1", "table2", "table2_code")
+NETWORKS = ("tiny", "small", "mnist", "table1", "table2", "table2_code")
 SIZES = {name: architecture(name).image_size for name in NETWORKS}
-CHANNELS = {"tiny": 1, "mnist": 1, "table1": 3, "table2": 3, "table2_code": 3}
+CHANNELS = {"tiny": 1, "small": 1, "mnist": 1, "table1": 3, "table2": 3, "table2_code": 3}
 
 
 # Parameters of a row of S's tables, as a reader counts them: kernels, biases, group norm's gain and bias.
@@ -62,6 +62,10 @@ TABLE_2 = (
     conv(3, 64) + down(64, 128) + down(128, 128) + down(128, 256) + residual(256) + down(256, 512)
     + attention(512) + residual(512) + down(512, 1024) + 1024
 )  # fmt: skip
+SMALL = (
+    conv(1, 16) + 2 * conv(16, 16) + conv(16, 32) + 2 * conv(32, 32) + conv(32, 64)
+    + (4 * 4 * 64 + 1) * 128 + 128
+)  # fmt: skip
 MNIST = conv(1, 64) + down(64, 128) + down(128, 256) + down(256, 512) + 512
 
 
@@ -72,13 +76,14 @@ MNIST = conv(1, 64) + down(64, 128) + down(128, 256) + down(256, 512) + 512
         ("table1", 3, TABLE_1 + TABLE_1_HALF + TABLE_1_QUARTER),
         ("table2", 1, TABLE_2),
         ("mnist", 1, MNIST),
+        ("small", 1, SMALL),
     ],
 )
-def test_the_parameters_of_the_paper_s_networks_are_those_counted_by_hand(name, scales, parameters):
+def test_the_parameters_of_the_networks_are_those_counted_by_hand(name, scales, parameters):
     shape = (SIZES[name], SIZES[name], CHANNELS[name])
     settings = Model(architecture=name, scales=scales)
     assert summarise(settings, shape).parameters == parameters
-    if name == "mnist" or scales == 3:  # the others are built by the slow tests
+    if name in ("small", "mnist") or scales == 3:  # the others are built by the slow tests
         assert build_energy_model(settings, shape, seed=0).count_params() == parameters
 
 
@@ -175,5 +180,5 @@ def test_images_that_are_too_small_or_do_not_divide_are_refused(make):
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"no architecture 'huge'; there are: tiny, mnist, table1"):
+    with pytest.raises(ConfigError, match=r"no architecture 'huge'; there are: tiny, small, mnist, table1"):
         architecture("huge")

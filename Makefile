@@ -35,6 +35,7 @@ bench: $(VENV)/installed
 $(VENV)/installed: requirements.lock requirements-gpu.lock setup.cfg tools/find_python.sh
 	@echo "Setting up $(VENV): about 2 GB, once" >&2
 	"$$(sh tools/find_python.sh)" -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip  # that of older Pythons takes extras for unpinned
 	$(RUN) -m pip install --quiet --require-hashes -r requirements.lock
 	@if command -v nvidia-smi >/dev/null 2>&1; then \
 	  $(RUN) -m pip install --quiet --require-hashes -r requirements-gpu.lock; fi

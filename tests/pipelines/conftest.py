@@ -20,10 +20,14 @@ PATIENCE_SECONDS = 60.0
 
 
 class Lab:
-    """A root, a config, and stages that do as they are told."""
+    """A root, a config, and stages that do as they are told.
+
+    Attributes:
+        program: the command line that is started.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.program = folder, COMMAND
         self.root = folder / "store"
         self.config = folder / "tiny.yaml"
         self.started: list[subprocess.Popen[str]] = []
@@ -47,7 +51,7 @@ class Lab:
         """Start the command line."""
         given = ["--config", str(self.config), "--root", str(root or self.root), *arguments]
         process = subprocess.Popen(
-            [sys.executable, str(COMMAND), command, *given],
+            [sys.executable, str(self.program), command, *given],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

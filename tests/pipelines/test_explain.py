@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -331,12 +330,10 @@ def test_what_was_told_is_referred_to(tmp_path: Path) -> None:
     assert f"{step(tmp_path, 'PrepareDataset', 'dataset.limit=50').key}: as above" in text
 
 
-def test_another_version_of_one_stage_reruns_it_and_what_hangs_on_it(
-    lab: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_version_of_one_stage_reruns_it_and_what_hangs_on_it(lab: Any) -> None:
     lab.run("run", "--task", "GenerateSamples")
     lab.calls()
-    monkeypatch.setattr(sys.modules[type(lab).__module__], "COMMAND", NEWER)
+    lab.program = NEWER
     found = lab.answer("explain", "GenerateSamples")
     assert (found["status"], found["exit_code"], found["state"]) == ("done", 0, "run")
     assert [cause["words"] for cause in found["causes"]] == ["input TrainEBM changes"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -81,8 +80,8 @@ def test_following_waits_for_a_log_that_is_not_there_yet_and_misses_no_quick_bui
     assert b"".join(heard) == b"what happened\n"
 
 
-def test_a_build_is_followed_beyond_its_publication(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[type(lab).__module__], "COMMAND", TALKING)
+def test_a_build_is_followed_beyond_its_publication(lab: Any) -> None:
+    lab.program = TALKING
     run = lab.start("run", "--task", "PrepareDataset")
     try:
         until_said(lab, run)

@@ -1,8 +1,8 @@
 """Make trainings diverge, and write down what the measurements show first: figures and tables of docs/divergence.md.
 
 Each case is a real training of the embedded digits with one thing wrong, beside an undisturbed one. The guard is told
-to look away, so that the run goes on; what it would have said is found afterwards, from the record of each step. One
-case is run once more as the guard has it.
+to look away, so that the run goes on until the network is dead, if it comes to that; what it would have said is found
+afterwards, from the record of each step. One case is run once more as the guard has it.
 
     python -m tools.diverge [--runs FOLDER] [--only NAME ...] [--docs FOLDER]
 
@@ -13,6 +13,7 @@ written. It takes about five minutes on two cores.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 from matplotlib.ticker import NullFormatter
@@ -35,7 +36,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE, PICTURES = "divergence.md", "images"
 STEPS = 400
 COMMON = ("optimiser.decay_start=1", "selection.every=0")
-RECORDED = ("training.log_every=1", "training.checkpoint_every=1000000", f"training.grid_every={STEPS}")
+RECORDED = ("training.log_every=1", "training.checkpoint_every=1000000", "training.grid_every=50")
 FAR = 1e30  # a limit that nothing reaches
 LIMITS = ("max_gap_spreads", "max_spread_ratio", "max_gradient_growth", "max_energy")
 BLIND = (*(f"health.{name}={FAR}" for name in LIMITS), "health.rollbacks=0", "health.on_divergence=keep")
@@ -64,11 +65,16 @@ DRAWN = tuple(CASES)[1:6]
 
 
 class Run(NamedTuple):
-    """A training: columns of history.csv, a row per step; its last picture of samples; what it said of roll-backs."""
+    """A training.
+
+    history: columns of history.csv, a row per step. picture: its last one of samples. said: of roll-backs. ended: the
+    step at which it ended early, if it did, and why.
+    """
 
     history: dict[str, np.ndarray]
     picture: Path
     said: list[str]
+    ended: Optional[tuple[int, str]] = None
 
 
 def train(name: str, settings: Sequence[str], root: Path) -> Run:
@@ -81,8 +87,12 @@ def train(name: str, settings: Sequence[str], root: Path) -> Run:
     folder = root / "runs" / name / "TrainEBM"
     if not folder.exists():
         return Run({}, Path(), said)
+    event = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["diverged"]
     return Run(
-        read_csv(folder / "history.csv"), max((folder / "grids").glob("step-*.png"), default=Path()), said
+        read_csv(folder / "history.csv"),
+        max((folder / "grids").glob("step-*.png"), default=Path()),
+        said,
+        event and (event["step"], _what(event["problem"])),
     )
 
 
@@ -135,7 +145,7 @@ def table(runs: Mapping[str, Run]) -> str:
     head = ("case", *beyond(runs[USUAL].history), "the guard would have acted")
     rows = [head, ("---",) * len(head)]
     for name, run in runs.items():
-        said = next(_said(run.history, Health()), None)
+        said = next(_said(run.history, Health()), run.ended)
         acted = "–" if said is None else f"step {said[0]}: {said[1]}"
         case = ", ".join(f"`{setting}`" for setting in CASES[name].settings) or "as it should be"
         rows.append((case, *map(_cell, beyond(run.history).values()), acted))
@@ -223,7 +233,12 @@ def _said(history: Mapping[str, np.ndarray], limits: Health) -> Iterator[tuple[i
     for index, step in enumerate(history["step"]):
         problem = guard.check(int(step) - 1, {name: float(values[index]) for name, values in history.items()})
         if problem is not None:
-            yield int(step), problem.said.rpartition(" at step ")[0]
+            yield int(step), _what(problem.said)
+
+
+def _what(problem: str) -> str:
+    """Of the words about a problem those that are not about the step."""
+    return problem.rpartition(" at step ")[0]
 
 
 def _leaps(history: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -19,7 +19,6 @@ import tensorflow as tf
 from benchmarks.turns import milliseconds
 from ebm_tf import config, devices
 from ebm_tf.augment import Augmenter
-from ebm_tf.scalars import float32, int32
 from ebm_tf.training.trainer import Trainer
 
 PAPER = config.Augmentation(crop_area=0.02, flip=True, colour_strength=1.0)  # of CIFAR-10 (S B.2)
@@ -84,7 +83,7 @@ def _step(
 
     def step() -> None:
         nonlocal number
-        samples, _ = trainer.step(real, labels, int32(number), int32(0), float32(1e-4))
+        samples, _ = trainer.step(real, labels, number, 0, 1e-4)
         samples.numpy()
         number += 1
 

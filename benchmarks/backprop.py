@@ -80,7 +80,6 @@ def _step(tail: int, options: argparse.Namespace) -> Any:
     import tensorflow as tf
 
     from ebm_tf import config, devices
-    from ebm_tf.scalars import float32, int32
     from ebm_tf.training.trainer import Trainer
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
@@ -102,7 +101,7 @@ def _step(tail: int, options: argparse.Namespace) -> Any:
     real, labels, number = tf.constant(images), tf.zeros([options.batch], tf.int32), iter(range(1_000_000))
 
     def step() -> None:
-        samples, _ = trainer.step(real, labels, int32(next(number)), int32(0), float32(1e-4))
+        samples, _ = trainer.step(real, labels, next(number), 0, 1e-4)
         samples.numpy()
 
     return step

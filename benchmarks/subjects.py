@@ -18,7 +18,6 @@ import tensorflow as tf
 from ebm_tf import config, devices
 from ebm_tf.config import Compute, Experiment
 from ebm_tf.langevin import langevin, row_noise
-from ebm_tf.scalars import int32
 from ebm_tf.training.trainer import Trainer
 
 BUFFER_SIZE, AT_ONCE = 10_000, 500
@@ -140,12 +139,12 @@ def iteration(trainer: Trainer) -> Callable[[], float]:
     """
     batch = trainer.training_settings.batch_size
     real = tf.constant(random_images(batch, trainer.image_shape))
-    labels, rate = tf.zeros([batch], tf.int32), tf.constant(trainer.optimiser_settings.learning_rate)
+    labels, rate = tf.zeros([batch], tf.int32), trainer.optimiser_settings.learning_rate
     number = 0
 
     def step() -> float:
         nonlocal number
-        _, measured = trainer.step(real, labels, int32(number), int32(0), rate)
+        _, measured = trainer.step(real, labels, number, 0, rate)
         number += 1
         return measured["loss"]
 

@@ -17,7 +17,7 @@ def driver(tmp_path_factory):
         with browser.browser(tmp_path_factory.mktemp("profile")) as opened:
             yield opened
     except browser.NoBrowser as error:
-        pytest.skip(str(error))
+        pytest.skip(str(error))  # on a machine without a browser: the error says which are looked for
 
 
 @pytest.fixture(scope="session")

@@ -180,7 +180,7 @@ def _save_grid(context: Context, found: Found, kind: str, store: Store) -> None:
 def _of_real(metrics: Mapping[str, Optional[float]], column: str) -> str:
     """The same of real test images, or a dash; the Fréchet distance depends too much on how many they are."""
     value = None if column.startswith("frechet") else metrics.get(column.rpartition("_")[0])
-    return "-" if value is None else rounded(value, 2)
+    return rounded(value)
 
 
 def _cell(number: Mapping[str, Any]) -> str:

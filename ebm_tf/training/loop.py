@@ -21,7 +21,6 @@ from ebm_tf.config import Health
 from ebm_tf.datasets.store import training_batches
 from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
-from ebm_tf.scalars import float32, int32
 from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
 from ebm_tf.training.health import Guard, Problem
 from ebm_tf.training.history import History
@@ -216,9 +215,9 @@ def steps_from(
         samples, measured = trainer.step(
             real,
             real_labels,
-            int32(at.step),
-            int32(len(at.rollbacks)),
-            float32(rate * at.learning_rate_factor),
+            at.step,
+            len(at.rollbacks),
+            rate * at.learning_rate_factor,
         )
         problem = guard.check(at.step, measured)
         at.step += 0 if problem else 1

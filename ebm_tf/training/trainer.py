@@ -17,6 +17,7 @@ from ebm_tf.devices import demand_divisible, gathered, own_rows, parts, summed
 from ebm_tf.langevin import chain_settings, row_noise
 from ebm_tf.models.energy import build_energy_model
 from ebm_tf.replay import Augment, Chains, ReplayBuffer, dequantise
+from ebm_tf.scalars import float32, int32
 from ebm_tf.training.step import (
     Measurements,
     Result,
@@ -134,22 +135,23 @@ class Trainer:
         self,
         real: tf.Tensor,
         labels: tf.Tensor,
-        number: tf.Tensor,
-        attempt: tf.Tensor,
-        learning_rate: tf.Tensor,
+        number: int,
+        attempt: int,
+        learning_rate: float,
     ) -> tuple[tf.Tensor, dict[str, float]]:
         """One step on the global batch.
 
         Args:
             real: uint8 images [batch, H, W, C]. labels: of the real images, int32 [batch]; what an unconditional
                 model makes of them is nothing.
-            number: of the step, int32; attempt: how often the run was rolled back, int32. Both seed the step.
-            learning_rate: of this step, float32.
+            number: of the step; attempt: how often the run was rolled back. Both seed the step.
+            learning_rate: of this step.
 
         Returns:
             The samples x- [batch, H, W, C] in [0, 1], and the measurements, means over the global batch.
         """
-        samples, values = self.compiled_step(real, labels, number, attempt, learning_rate)
+        numbers = int32(number), int32(attempt), float32(learning_rate)
+        samples, values = self.compiled_step(real, labels, *numbers)
         return samples, dict(zip(self.measured, values.numpy().tolist()))
 
     @tf.function
@@ -161,7 +163,7 @@ class Trainer:
         attempt: tf.Tensor,
         learning_rate: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same with the measurements as one vector, whose names are then in `measured`.
+        """The same of tensors, with the measurements as one vector, whose names are then in `measured`.
 
         One transfer brings them all to the host; and with Python 3.11 or newer TensorFlow 2.15 does not give back
         some memory of each tensor that a graph returns (its issue 62551).

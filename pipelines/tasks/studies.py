@@ -46,6 +46,7 @@ class JudgeTraining(FeatureTask, SamplingTask):
 class Study(StageTask):
     """Sets trainings beside each other that differ in what the study is about, with several seeds each."""
 
+    VERSION = 2
     SETTINGS = ("studies", "langevin", *OF_JUDGING, "evaluation.confidence")
     UPSTREAM = (PrepareDataset, ReferenceStatistics)
     ON_REQUEST = True

@@ -27,8 +27,8 @@ from pipelines.lock import locked
 from pipelines.publishing import prepare_work
 from tests.file_trees import everything
 from tests.pipelines.artifact_trees import link, published
+from tests.pipelines.conftest import COMMAND
 
-COMMAND = Path(__file__).with_name("command.py")
 DAYS = 86_400
 HOLD = """
 import sys, time

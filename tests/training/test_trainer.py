@@ -37,8 +37,7 @@ def run_steps(trainer, count, first=0, shift=0):
         batch = trainer.training_settings.batch_size
         real = (np.random.default_rng(number).integers(0, 17, (batch, 8, 8, 1)) * 15).astype(np.uint8)
         labels = (labels_of_step(number, batch) + shift) % 10
-        arguments = (real, labels, np.int32(number), np.int32(0), np.float32(1e-3))
-        result = trainer.step(*map(tf.constant, arguments))
+        result = trainer.step(tf.constant(real), tf.constant(labels), number, 0, 1e-3)
     return result
 
 

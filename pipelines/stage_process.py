@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -60,6 +61,7 @@ def run_stage(
         StageError: the child said so, or ended otherwise than with 0.
     """
     with ExitStack() as opened:
+        scratch = opened.enter_context(tempfile.TemporaryDirectory(prefix="ebm-stage-"))
         log_file = opened.enter_context(log.open("a", encoding="utf-8", buffering=1))
         child = opened.enter_context(
             subprocess.Popen(
@@ -69,7 +71,7 @@ def run_stage(
                 stderr=log_file,
                 text=True,
                 errors="replace",
-                env=_environment(),
+                env=_environment(scratch),
                 pass_fds=(lock,),
                 start_new_session=True,
             )
@@ -89,10 +91,11 @@ def run_stage(
     return float(peak) if isinstance(peak, (int, float)) else None
 
 
-def _environment() -> dict[str, str]:
+def _environment(scratch: str) -> dict[str, str]:
+    """That of the child; libraries leave files in `scratch` when they are killed, and some when they are not."""
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([str(REPOSITORY), *([inherited] if inherited else [])])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "TMPDIR": scratch}
 
 
 def _listen(child: subprocess.Popen[str], log: IO[str], progress: Progress) -> dict[str, Any]:

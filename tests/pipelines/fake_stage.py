@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -48,6 +49,7 @@ def main(name: str, spec_path: str, out: str) -> int:
     with (control.parent / "calls.txt").open("a") as calls:
         calls.write(f"{name}\n")
     (Path(out) / "tensorboard").mkdir()
+    tempfile.mkdtemp()  # as libraries do, and leave it
     say("progress", done=1, total=2, message="half")
     print("not an event", flush=True)
     if behaviour == "fail" or (behaviour == "fail at 6 steps" and spec["settings"]["langevin"]["steps"] == 6):

@@ -62,6 +62,18 @@ def test_params_tell_what_was_read(lab: Any) -> None:
     assert log == "1/2 half\nnot an event\n"
 
 
+def test_what_libraries_leave_in_the_temporary_folder_goes_with_their_process(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    lab.behave(TrainEBM="crash")
+    assert lab.run("run", "--task", "TrainEBM").returncode == 3
+    assert lab.calls() == ["PrepareDataset", "TrainEBM"]
+    assert list(temporary.iterdir()) == []
+
+
 def test_force_rebuilds_and_reuses_what_comes_out_alike(lab: Any) -> None:
     lab.run("run", "--task", "EvaluateFID")
     lab.calls()

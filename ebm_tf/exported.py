@@ -19,12 +19,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from ebm_tf.config import Model
+from ebm_tf.eager import int32
 from ebm_tf.errors import ConfigError, EBMError, MissingInput, as_one_line
 from ebm_tf.exported_demands import Given, Labels, images_fit, labels_to_draw, labels_to_score, number_within
 from ebm_tf.initial import WEIGHTS, demand_same_network, initial_model
 from ebm_tf.models.energy import EnergyModel
 from ebm_tf.sampling import Batch, broken_images
-from ebm_tf.scalars import int32
 from ebm_tf.signature import SAVED_MODEL, Signature, read_signature
 
 Pixels = npt.NDArray[np.float32]

@@ -19,10 +19,10 @@ import tensorflow as tf
 from ebm_tf import mala
 from ebm_tf.datasets.store import NO_LABEL
 from ebm_tf.devices import parts
+from ebm_tf.eager import int32
 from ebm_tf.errors import ChainsDiverged
 from ebm_tf.langevin import Chain, Energy, langevin, row_noise
 from ebm_tf.noise import uniform_rows
-from ebm_tf.scalars import int32
 
 PORTION_SECONDS = 2.0
 """About how long chains run between two reports."""

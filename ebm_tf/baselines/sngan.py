@@ -20,9 +20,9 @@ import tensorflow as tf
 from ebm_tf.baselines.plan import Plan, plan
 from ebm_tf.baselines.spectral_normalisation import SpectralNormalisation
 from ebm_tf.config import SNGAN
+from ebm_tf.eager import int32
 from ebm_tf.errors import MissingInput
 from ebm_tf.noise import normal_rows
-from ebm_tf.scalars import int32
 
 GENERATOR_FILE = "generator.weights.h5"
 RESIDUAL_GAIN = 2**0.5  # of kernels within residual branches; 1 elsewhere

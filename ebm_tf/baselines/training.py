@@ -22,9 +22,9 @@ import tensorflow as tf
 
 from ebm_tf.baselines.adversarial import Adversaries
 from ebm_tf.datasets.store import training_batches
+from ebm_tf.eager import int32
 from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
-from ebm_tf.scalars import int32
 from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
 from ebm_tf.training.history import History
 

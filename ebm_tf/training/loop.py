@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from ebm_tf.config import Health
 from ebm_tf.datasets.store import training_batches
+from ebm_tf.eager import release
 from ebm_tf.errors import EBMError
 from ebm_tf.grey_levels import to_uint8
 from ebm_tf.training.checkpoint import STARTS_OVER, CheckpointFolder
@@ -224,6 +225,7 @@ def steps_from(
         yield samples, measured, problem
         if problem:
             return
+        release(real, real_labels, samples)
 
 
 def in_short(means: dict[str, float]) -> str:

@@ -14,10 +14,10 @@ import tensorflow as tf
 from ebm_tf.config import Augmentation, Langevin, Loss, Model, Optimiser, Replay, Training
 from ebm_tf.datasets.store import NO_LABEL
 from ebm_tf.devices import demand_divisible, gathered, own_rows, parts, summed
+from ebm_tf.eager import float32, int32, release
 from ebm_tf.langevin import chain_settings, row_noise
 from ebm_tf.models.energy import build_energy_model
 from ebm_tf.replay import Augment, Chains, ReplayBuffer, dequantise
-from ebm_tf.scalars import float32, int32
 from ebm_tf.training.step import (
     Measurements,
     Result,
@@ -152,7 +152,9 @@ class Trainer:
         """
         numbers = int32(number), int32(attempt), float32(learning_rate)
         samples, values = self.compiled_step(real, labels, *numbers)
-        return samples, dict(zip(self.measured, values.numpy().tolist()))
+        measured = dict(zip(self.measured, values.numpy().tolist()))
+        release(*numbers, values)
+        return samples, measured
 
     @tf.function
     def compiled_step(
@@ -165,8 +167,7 @@ class Trainer:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The same of tensors, with the measurements as one vector, whose names are then in `measured`.
 
-        One transfer brings them all to the host; and with Python 3.11 or newer TensorFlow 2.15 does not give back
-        some memory of each tensor that a graph returns (its issue 62551).
+        One transfer brings them all to the host.
         """
         seeds = _seeds(self.seed, number, attempt)
         start, others, fill = self._drawn(seeds, number, attempt, labels)

@@ -91,7 +91,8 @@ def others() -> dict[str, dict[str, Any]]:
                 "batch": 8, "steps": 2, "precision": "float32",
             },
             "growth": {
-                "kib_per_100": 1.5, "standard_error": 2.0, "iterations": 2000, "from_mib": 800.0, "to_mib": 801.0,
+                "kib_per_100": 1.5, "standard_error": 2.0, "iterations": 2000, "settling": 2000,
+                "from_mib": 800.0, "to_mib": 801.0,
             },
             "run": {"peaks_mib": {"TrainEBM": 900.0, "the run itself": 90.0}, "together_mib": 1000.0, "settings": []},
         },

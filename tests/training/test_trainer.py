@@ -9,8 +9,11 @@ from ebm_tf.errors import ConfigError
 from ebm_tf.langevin import chain_settings
 from ebm_tf.models.architectures import Conv, Energy, Flatten, Pool
 from ebm_tf.models.energy import EnergyModel
+from ebm_tf.training.health import Guard
+from ebm_tf.training.loop import Position, steps_from
 from ebm_tf.training.step import Share
 from ebm_tf.training.trainer import Trainer, learning_rate_at
+from tests.held_memory import blocks_kept_by
 from tests.on_devices import results_on
 
 
@@ -45,6 +48,14 @@ def test_one_trace_whatever_the_step_and_the_rate():
     trainer = make_trainer()
     run_steps(trainer, 6)
     assert trainer.compiled_step.experimental_get_tracing_count() == 1
+
+
+def test_no_tensor_of_a_step_outlives_it():
+    trainer = make_trainer(training=config.Training(steps=1000, batch_size=8))
+    images = (np.random.default_rng(0).integers(0, 17, (20, 8, 8, 1)) * 15).astype(np.uint8)
+    guard = Guard(config.Health(patience=1000))
+    steps = steps_from(Position(), trainer, images, np.zeros(20, np.int64), guard)
+    assert blocks_kept_by(lambda: next(steps)) < 2
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():

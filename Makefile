@@ -33,7 +33,7 @@ bench: $(VENV)/installed
 
 # The mark is made last: an installation that was interrupted is done again.
 $(VENV)/installed: requirements.lock requirements-gpu.lock setup.cfg tools/find_python.sh
-	@echo "Setting up $(VENV): about 2 GB, once" >&2
+	@echo "Setting up $(VENV): about 2.4 GB, once" >&2
 	"$$(sh tools/find_python.sh)" -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip  # that of older Pythons takes extras for unpinned
 	$(RUN) -m pip install --quiet --require-hashes -r requirements.lock

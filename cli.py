@@ -12,7 +12,15 @@ import io
 import os
 import sys
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError as error:
+    print(
+        f"error: {sys.executable} has no {error.name}, so it is not of the environment that `make fid` sets up: give "
+        "`source .venv/bin/activate` first, or run .venv/bin/python cli.py",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from ebm_tf import __version__
 from pipelines.commands import acting, asking, describing, exported, judging, keeping, serving

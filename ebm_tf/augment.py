@@ -1,4 +1,4 @@
-"""Augmentation of images drawn from the replay buffer (SPEC section 5, S B.2): KerasCV's layers, our draws.
+"""Augmentation of images drawn from the replay buffer (method.md section 5, S B.2): KerasCV's layers, our draws.
 
 KerasCV's layers draw from generators with a state, which a resumed run would not get back; their `seed` covers only
 some of the draws, and in TensorFlow's deterministic mode the others fail. So each layer is called where it turns an

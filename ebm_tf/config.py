@@ -169,7 +169,7 @@ class Model(Section):
 
 
 class Langevin(Section):
-    """The chain that draws negative samples (SPEC: x <- clip(x + noise - step_size * dE/dx, 0, 1))."""
+    """The chain that draws negative samples (x <- clip(x + noise - step_size * dE/dx, 0, 1))."""
 
     steps: int = Field(40, ge=1, le=10_000, description="K, Langevin steps from a chain's start to a sample.")
     step_size: float = Field(

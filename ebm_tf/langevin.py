@@ -1,4 +1,4 @@
-"""The Langevin chain (SPEC section 2):  x <- clip(x + sigma n - lambda dE/dx(x + sigma n), 0, 1),  n ~ N(0, I).
+"""The Langevin chain (method.md section 2):  x <- clip(x + sigma n - lambda dE/dx(x + sigma n), 0, 1),  n ~ N(0, I).
 
 Pixels lie in [0, 1]; noise is added before the gradient is taken, as in the paper's pseudo-code. Every function
 here is pure: tensors in, tensors out. Steps, step size and noise scale are tensors, so that changing them never
@@ -133,7 +133,7 @@ def langevin(
 def langevin_with_tail(energy: Energy, images: tf.Tensor, noise: Noise, chain: Chain, tail: int) -> Step:
     """The end of the same chain, with the graph through its last `tail` steps.
 
-    The sample x-hat of SPEC section 1: gradients reach the weights of `energy` through those steps only.
+    The sample x-hat of method.md section 1: gradients reach the weights of `energy` through those steps only.
     `tail` is a Python number of at least 1 and at most `chain.steps`. The step returned is the last one; those
     before it are a loop that is differentiated through, so that the graph is no larger for a longer tail.
     """

@@ -1,4 +1,4 @@
-"""The loss of SPEC section 1, term by term:  L = L_CD + kl L_opt + entropy L_ent + regularisation L_reg.
+"""The loss of method.md section 1, term by term:  L = L_CD + kl L_opt + entropy L_ent + regularisation L_reg.
 
 Each function returns one number per image, [B], to be averaged over the global batch (over all devices).
 

@@ -1,4 +1,4 @@
-"""The replay buffer: past samples, kept as uint8 with the label and the age of their chain (SPEC section 3).
+"""The replay buffer: past samples, kept as uint8 with the label and the age of their chain (method.md section 3).
 
 All randomness comes from seeds that the caller gives, so the buffer's state is its variables and nothing else.
 It is kept on the host: one logical buffer, however many devices draw from it.

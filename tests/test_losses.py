@@ -55,7 +55,7 @@ def test_the_sampler_term_has_the_gradient_of_a_frozen_energy():
 
 
 class TestGaussian:
-    """E = theta x^2 / 2, p_D = N(0, 2), one step of size .1 and noise variance .05, theta = 1 (SPEC section 1).
+    """E = theta x^2 / 2, p_D = N(0, 2), one step of size .1 and noise variance .05, theta = 1 (method.md section 1).
 
     The noise is added after the gradient here: one step turns N(0, v) into N(0, w), w = (1 - .1 theta)^2 v + .05.
     All KL divergences are closed forms.

@@ -225,7 +225,7 @@ PAPER = {
     "lsun_bedroom128": ("lsun/bedroom", "table2", 3, 1000, 0.08, 1.0),
     "mnist": ("mnist", "mnist", 1, 100, 1.0, 0.0),
 }
-"""The table of SPEC.md, section 5: data set, net, scales, lambda, least crop area, strength of colour."""
+"""Of each config: data set, net, scales, lambda, least crop area, strength of colour."""
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -1,4 +1,4 @@
-"""Energies put together (Du, Li, Mordatch 2020; SPEC section 6): and, or, not.
+"""Energies put together (Du, Li, Mordatch 2020; method.md section 6): and, or, not.
 
 Energies add where densities multiply, so with p_i ~ exp(-E_i / T)
 
@@ -50,7 +50,7 @@ def compose(
         weight: of the energies that `not` takes away, 0 or more.
 
     Returns:
-        The energy, and the scale of the step size: 1/n for `and`, whose gradient is a sum of n (SPEC section 6). With
+        The energy, and the scale of the step size: 1/n for `and`, whose gradient is a sum of n. With
         the noise unchanged that is a chain at n times the temperature, whose law is the geometric mean of the p_i.
 
     Raises:

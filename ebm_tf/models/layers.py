@@ -53,7 +53,7 @@ class ConvSwish(keras.layers.Layer):
 
 
 class ResidualBlock(keras.layers.Layer):
-    """x + swish(norm(conv(swish(norm(conv(x)))))): [B, H, W, C] to the same shape (SPEC section 4).
+    """x + swish(norm(conv(swish(norm(conv(x)))))): [B, H, W, C] to the same shape (method.md section 4).
 
     `condition` in the calls below is the label as one-hot [B, classes], or None in unconditional networks.
     """

@@ -85,7 +85,9 @@ def summary(metrics: Mapping[str, Any]) -> str:
         f"Distances to the nearest training image, {metrics['unit']}{', or its mirror image' * metrics['flips']}.",
         f"{metrics['share_nearer_than_percentile_test']:.1%} ({between}) of the samples are nearer than the nearest "
         f"{metrics['percentile']:g}% of the test images are "
-        f"({rounded(metrics['threshold'])}); {metrics['copies']:.1%} are copies.",
+        f"({rounded(metrics['threshold'])}); {metrics['copies']:.1%} are exact copies, at distance 0.",
+        f"The samples' median is {rounded(metrics['median_ratio'])} times that of the test images. Distances cannot "
+        "tell a copy with grain in it from a new image: look at neighbours.png, too.",
         f"The nearest of all are sample {closest['sample']} and training image {closest['train_index']}, "
         f"{rounded(closest['distance'])} apart: closest.png, and neighbours.csv for all.",
         *metrics["warnings"],
@@ -168,9 +170,8 @@ def _warnings(compared: Memorisation) -> list[str]:
     found = []
     if compared.tests_below < FEW_TESTS:
         found.append(
-            f"There are {compared.tests} test images, of which {compared.tests_below:.3g} lie below their percentile "
-            f"{compared.percentile:g}: too few for a sure threshold; raise neighbours.percentile, or hold out more "
-            "images"
+            f"The nearest {compared.percentile:g}% of {compared.tests} test images are {compared.tests_below:.3g} "
+            "images: too few for a sure threshold; raise neighbours.percentile, or hold out more images"
         )
     if compared.test_copies > 0:
         found.append(

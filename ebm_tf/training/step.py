@@ -1,4 +1,4 @@
-"""One training step of improved contrastive divergence, as pure functions of tensors (SPEC section 1).
+"""One training step of improved contrastive divergence, as pure functions of tensors (method.md section 1).
 
 `loss_gradients` is what each device does with its share of the global batch. Its two halves touch disjoint
 graphs: L_CD and L_reg reach the weights through the energies of detached images, L_opt and L_ent through the last
@@ -139,7 +139,7 @@ def added(results: list[Result]) -> Result:
 
 
 def total_loss(measurements: Measurements, settings: Loss, entropy_active: tf.Tensor) -> tf.Tensor:
-    """L of SPEC section 1 from the values of its terms."""
+    """L of method.md section 1 from the values of its terms."""
     return (
         measurements["loss_cd"]
         + settings.kl * measurements["loss_opt"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from pipelines.asking.records import Record, Records, inputs
+from pipelines.asking.times import started
 from pipelines.stage_task import StageTask
 
 ABSENT = "absent"
@@ -48,8 +50,10 @@ class Past:
         self._sources: dict[str, dict[str, StageTask]] = {}
         self._unlike: dict[tuple[str, str], frozenset[str]] = {}
 
-    def nearest(self, task: StageTask) -> Optional[Record]:
+    def nearest(self, task: StageTask, before: Optional[datetime] = None) -> Optional[Record]:
         """The record of the task's other artifact from which the fewest settings differ, the newest of equals.
+
+        With `before`, one that was begun before that; None where none of them is known to be.
 
         Settings count that the task or anything it stands on depends on. One of other images, or of
         samples of another model, is none of these.
@@ -58,6 +62,7 @@ class Past:
             record
             for record in self.records.of(task.name())
             if record["fingerprint"] != task.fingerprint
+            and (before is None or _begun_before(record, before))
             and not any(change.name in OF_THE_KIND for change in _settings_that_differ(task, record))
         ]
         return min(others, key=lambda record: self._distance(task, record), default=None)
@@ -111,6 +116,11 @@ class Past:
     def _distance(self, task: StageTask, record: Record) -> tuple[bool, int]:
         unlike = self.unlike(task, record)
         return any(name in unlike for name in OF_THE_KIND), len(unlike)
+
+
+def _begun_before(record: Record, date: datetime) -> bool:
+    begun = started(record)
+    return begun is not None and begun < date
 
 
 def _settings_that_differ(task: StageTask, record: Record) -> list[Change]:

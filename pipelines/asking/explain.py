@@ -10,6 +10,7 @@ from typing import Any, Optional
 from ebm_tf.errors import MissingInput
 from pipelines.asking.changes import INPUT, SETTING, Change, Past
 from pipelines.asking.records import Record, inputs, label, unusable
+from pipelines.asking.times import started
 from pipelines.lock import holder
 from pipelines.provenance import git_revision, host, versions
 from pipelines.stage_task import StageTask
@@ -52,6 +53,7 @@ class Explanation:
             where something is damaged that the task stands on.
         owner: who builds it just now, if anyone.
         causes: why it runs, or why it is another than what it is compared with; empty of what is up to date.
+        was_built: of what is up to date, why: in what it differs from the nearest artifact that was there before.
         compared: "Task/fingerprint" of the earlier artifact that it is compared with.
         compared_started: when that was begun, in ISO 8601.
         made_from: of what is up to date, the artifacts that it was made from, by input.
@@ -64,6 +66,7 @@ class Explanation:
     artifact: str
     state: str
     causes: tuple[Cause, ...] = ()
+    was_built: tuple[Cause, ...] = ()
     owner: Optional[str] = None
     compared: Optional[str] = None
     compared_started: Optional[str] = None
@@ -190,7 +193,7 @@ def explain(root_task: StageTask) -> Explanation:
     """
     plan = Plan(root_task, Past(Path(root_task.root)))
     if not plan.causes[root_task.key]:
-        return _up_to_date(root_task, plan.past)
+        return _up_to_date(root_task, plan)
     own = plan.past.records.get(root_task.name(), root_task.fingerprint)
     return _explained(root_task, plan, own or plan.past.nearest(root_task))
 
@@ -208,9 +211,9 @@ def _explained(task: StageTask, plan: Plan, earlier: Optional[Record]) -> Explan
         _state(task, plan),
         tuple(_with_below(cause, task, plan) for cause in causes.values())
         or (() if task.artifact.exists() else (Cause(NEVER_BUILT, "never built"),)),
-        holder(task.artifact),
-        None if earlier is None else f"{task.name()}/{earlier['fingerprint'][:16]}",
-        None if earlier is None else earlier.get("started"),
+        owner=holder(task.artifact),
+        compared=None if earlier is None else _label(task, earlier),
+        compared_started=None if earlier is None else earlier.get("started"),
         remarks=() if earlier is None else tuple(since(earlier)),
     )
 
@@ -233,26 +236,36 @@ def _with_below(cause: Cause, task: StageTask, plan: Plan) -> Cause:
         causes = [Cause(GONE, "its artifact was removed since"), *plan.changing(upstream)]
         expanded = tuple(_with_below(each, upstream, plan) for each in causes)
         owner = holder(upstream.artifact)
-        below = Explanation(upstream.title, upstream.key, _state(upstream, plan), expanded, owner)
+        below = Explanation(upstream.title, upstream.key, _state(upstream, plan), expanded, owner=owner)
     else:
         below = _explained(upstream, plan, before or plan.past.nearest(upstream))
     return replace(cause, below=below)
 
 
-def _up_to_date(task: StageTask, past: Past) -> Explanation:
+def _up_to_date(task: StageTask, plan: Plan) -> Explanation:
+    past = plan.past
     record = past.records.get(task.name(), task.fingerprint)
     if record is None:
         raise MissingInput(unusable(task.artifact))
     known = ("started", "seconds", "attempts", "host")
+    earlier = past.nearest(task, before=started(record))
+    changes = [] if earlier is None else past.changes(task, earlier)
     return Explanation(
         task.title,
         task.key,
         "reuse",
+        was_built=tuple(_with_below(cause_of(change), task, plan) for change in changes),
+        compared=None if earlier is None else _label(task, earlier),
+        compared_started=None if earlier is None else earlier.get("started"),
         made_from={name: label(made) for name, made in inputs(Path(task.root), record).items()},
         record={key: record[key] for key in known if key in record},
         depends_on={step.title: _names(step.settings) for step in reversed(tree(task)) if step.settings},
         remarks=tuple(since(record)),
     )
+
+
+def _label(task: StageTask, record: Record) -> str:
+    return f"{task.name()}/{record['fingerprint'][:16]}"
 
 
 def _names(settings: Mapping[str, Any]) -> list[str]:

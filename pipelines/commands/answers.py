@@ -42,11 +42,14 @@ def show_plan(rows: Sequence[PlanRow], data: Console) -> None:
     if not running:
         _say("Nothing would run.", data)
     elif seconds is None:
-        _say(f"{len(running)} would run; how long that takes is not known, as there is no earlier run.", data)
+        _say(
+            f"{len(running)} would run; how long that takes is not known, as none like it ran here before.",
+            data,
+        )
     else:
-        least = f"at least {duration(seconds)}: of {_counted(unknown)} there is no earlier run"
-        about = least if unknown else f"about {duration(seconds)}"
-        _say(f"{len(running)} would run, one after the other in {about} (by earlier runs here).", data)
+        least = f"at least {duration(seconds)} (by earlier runs here; none was like {_counted(unknown)})"
+        about = least if unknown else f"about {duration(seconds)} (by earlier runs here)"
+        _say(f"{len(running)} would run, one after the other in {about}.", data)
 
 
 def show_status(rows: Sequence[StatusRow], data: Console) -> None:
@@ -59,12 +62,12 @@ def show_status(rows: Sequence[StatusRow], data: Console) -> None:
 
 
 def show_explanation(found: Explanation, data: Console) -> None:
-    """Why a task would run, as a tree of causes; or what it was made from, and what would make it run again."""
+    """Why a task would run, as a tree of causes; or why it was built, from what, and what would run it again."""
     if not found.causes:
         _show_up_to_date(found, data)
         return
     tree = Tree(_headline(found))
-    _grow_causes(tree, found, {found.artifact})
+    _grow_branches(tree, found.causes, {found.artifact})
     data.print(tree)
     _say_remarks(found.remarks, "that artifact was built", data)
 
@@ -181,7 +184,7 @@ def settings_in_short(names: Sequence[str]) -> list[str]:
 def _time(row: PlanRow) -> str:
     if row.state != "run":
         return ""
-    return "no earlier run" if row.seconds is None else f"~ {duration(row.seconds)}"
+    return "not known" if row.seconds is None else f"~ {duration(row.seconds)}"
 
 
 def _counted(titles: Sequence[str]) -> str:
@@ -215,8 +218,8 @@ _IN_WORDS = {
 _COLOURS = {**COLOURS, "refuse": COLOURS["damaged"]}
 
 
-def _grow_causes(tree: Tree, found: Explanation, seen: set[str]) -> None:
-    for cause in found.causes:
+def _grow_branches(tree: Tree, causes: Sequence[Cause], seen: set[str]) -> None:
+    for cause in causes:
         branch = tree.add(Text(_cause(cause)))
         below = cause.below
         if below is None:
@@ -225,7 +228,7 @@ def _grow_causes(tree: Tree, found: Explanation, seen: set[str]) -> None:
             branch.add(Text(f"{below.artifact}: as above"))
         else:
             seen.add(below.artifact)
-            _grow_causes(branch.add(_headline(below)), below, seen)
+            _grow_branches(branch.add(_headline(below)), below.causes, seen)
 
 
 def _cause(cause: Cause) -> str:
@@ -239,6 +242,9 @@ def _show_up_to_date(found: Explanation, data: Console) -> None:
     tries = f" and {attempts} attempts" if attempts != 1 else ""
     took = "" if seconds is None else f", in {duration(seconds)}{tries}"
     tree.add(Text(f"begun {_date(record.get('started'))}{took}"))
+    if found.was_built:
+        was = f"built although {found.compared} of {_date(found.compared_started)} was there, because of"
+        _grow_branches(tree.add(Text(was)), found.was_built, {found.artifact})
     if found.made_from:
         made = tree.add("made from")
         for name, artifact in found.made_from.items():

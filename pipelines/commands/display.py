@@ -61,6 +61,12 @@ def show_outcome(outcome: Outcome, data: Console, messages: Console) -> None:
         data.print(summary, highlight=False, markup=False, soft_wrap=True, end="")
         line = f"{outcome.task}: done in {outcome.seconds:.1f} s, see {outcome.artifact}"
         messages.print(line, highlight=False, markup=False, soft_wrap=True)
+        if outcome.replaced:
+            line = (
+                f"runs/{outcome.experiment} shows this now, and no longer {', '.join(outcome.replaced)}; to keep "
+                "both at hand, give one a name: --set name=NAME"
+            )
+            messages.print(line, highlight=False, markup=False, soft_wrap=True)
         return
     show_error(outcome, messages)
 

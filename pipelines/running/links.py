@@ -26,12 +26,20 @@ def check(experiment: Experiment, root: Path) -> None:
             raise MissingInput(f"{link} is in the place of a link; move it away")
 
 
-def refresh(experiment: Experiment, root: Path) -> None:
-    """Point each task's link to its artifact; one whose artifact is not there, or whose task, is removed."""
+def refresh(experiment: Experiment, root: Path) -> list[str]:
+    """Point each task's link to its artifact; one whose artifact is not there, or whose task, is removed.
+
+    Returns:
+        "Task/fingerprint" of each artifact that a link led to before and which has another's in its place now.
+    """
+    replaced = []
     links, folder = _links(experiment, root), root / "runs" / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     for link, task in links.items():
         if task.artifact.exists():
+            before = link.resolve()
+            if before != task.artifact.path.resolve() and before.is_dir():
+                replaced.append(f"{before.parent.name}/{before.name}")
             fresh = folder / f".{link.name}-{os.getpid()}"
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(os.path.relpath(task.artifact.path, folder.resolve()))
@@ -41,6 +49,7 @@ def refresh(experiment: Experiment, root: Path) -> None:
     for other in folder.iterdir():
         if other.is_symlink() and other not in links and "artifacts" in other.readlink().parts:
             other.unlink()
+    return replaced
 
 
 def _links(experiment: Experiment, root: Path) -> dict[Path, StageTask]:

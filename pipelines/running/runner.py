@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,12 @@ class TaskOutcome:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run."""
+    """What became of a run.
+
+    Attributes:
+        experiment: its name, of which there are links below runs/.
+        replaced: artifacts to which these links led until now, and no longer do.
+    """
 
     status: str
     exit_code: int
@@ -84,6 +89,8 @@ class Outcome:
     seconds: float
     tasks: list[TaskOutcome]
     metrics: dict[str, Any] = field(default_factory=dict)
+    experiment: str = ""
+    replaced: list[str] = field(default_factory=list)
     error: str | None = None
     log: Path | None = None
 
@@ -126,6 +133,7 @@ def execute_all(request: Request, watch: Watch = lambda journal: nullcontext()) 
         steps = {step.key: step for task in tasks for step in tree(task)}
         present: set[str] = set()
         done: set[str] = set()
+        replaced: dict[str, list[str]] = {}
         try:
             _want_rebuilds([step for step in steps.values() if step.key in forced])
             present = {step.key for step in steps.values() if step.complete()}
@@ -134,13 +142,17 @@ def execute_all(request: Request, watch: Watch = lambda journal: nullcontext()) 
             done = {task.key for task in tasks if task.complete()}
             for task, experiment in zip(tasks, request.experiments):
                 if task.key in done:
-                    links.refresh(experiment, request.root)
+                    replaced[task.key] = links.refresh(experiment, request.root)
         except Interrupted:
             done = set()
         seconds = time.monotonic() - began
         return [
-            _outcome(task, task.key in done, journal, present, interruption.signal_number, seconds)
-            for task in tasks
+            replace(
+                _outcome(task, task.key in done, journal, present, interruption.signal_number, seconds),
+                experiment=experiment.name,
+                replaced=replaced.get(task.key, []),
+            )
+            for task, experiment in zip(tasks, request.experiments)
         ]
 
 
@@ -224,7 +236,8 @@ def _verdict(
 ) -> tuple[int, str | None, Path | None]:
     """Exit code, the line that says why, and the log to read."""
     if signal_number:
-        return 128 + signal_number, f"interrupted; the next run of {task.name()} goes on from here", None
+        line = "interrupted; what is finished is kept, and a training goes on from its last checkpoint: run again"
+        return 128 + signal_number, line, None
     if complete:
         return 0, None, None
     steps = {step.key: step for step in tree(task)}

@@ -129,7 +129,7 @@ def a_task_for_each_shard(task: type[ShardTask], experiment: dict[str, Any]) -> 
 class RetrieveNeighbours(StageTask):
     """Finds the training images nearest to generated ones."""
 
-    VERSION = 2
+    VERSION = 3
     SETTINGS = ("neighbours",)
     UPSTREAM = (PrepareDataset, GenerateSamples)
 

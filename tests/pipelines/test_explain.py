@@ -284,6 +284,25 @@ def test_what_is_up_to_date_says_what_it_was_made_from_and_what_would_change_it(
     assert "PrepareDataset: dataset.*" in told(show_explanation, found)
 
 
+def test_what_is_up_to_date_says_why_it_was_built(tmp_path: Path) -> None:
+    """The first is compared with nothing, although a later one is there."""
+    first = build_all(step(tmp_path, "GenerateSamples"))
+    later = build_all(step(tmp_path, "GenerateSamples", "langevin.steps=7"))
+    for task in (later, later.sources()["TrainEBM"]):
+        change_record(task.artifact, started="2024-05-02T12:00:00+00:00")
+    found = explain(later)
+    assert (found.state, found.causes, found.compared) == ("reuse", (), first.key)
+    assert [cause.words for cause in found.was_built] == [
+        "langevin.steps was 20, is 7", "input TrainEBM changes",
+    ]  # fmt: skip
+    model = found.was_built[1].below
+    assert model is not None and words(model) == ["langevin.steps was 20, is 7"]
+    text = told(show_explanation, found)
+    assert f"built although {first.key} of 2024-05-01 12:00 UTC" in text
+    assert "setting langevin.steps was 20, is 7" in text
+    assert (explain(first).was_built, explain(first).compared) == ((), None)
+
+
 @pytest.mark.parametrize(
     "name", ["langevin.steps", "dataset.size", "extractor.epochs", "sampling.count", "seed"]
 )

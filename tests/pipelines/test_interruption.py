@@ -167,7 +167,9 @@ def test_ctrl_c_reaches_the_whole_group_and_prints_no_traceback(
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in stderr
-    assert stderr.splitlines()[-1] == "error: interrupted; the next run of TrainEBM goes on from here"
+    assert stderr.splitlines()[-1] == (
+        "error: interrupted; what is finished is kept, and a training goes on from its last checkpoint: run again"
+    )
     wait_until_gone(alive_in_group, stage)
     assert alive_in_group(process.pid) == []
 

@@ -49,6 +49,23 @@ def test_links_lead_to_the_current_artifacts(lab: Any) -> None:
     assert params["settings"]["langevin"]["steps"] == 7
 
 
+def test_a_run_that_takes_over_the_name_of_an_earlier_one_says_so(lab: Any) -> None:
+    first = lab.run("run", "--task", "TrainEBM")
+    assert "no longer" not in first.stderr
+    (model,) = lab.artifacts("TrainEBM")
+    assert "no longer" not in lab.run("run", "--task", "TrainEBM").stderr
+    found = lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=7")
+    told = f"runs/tiny shows this now, and no longer TrainEBM/{model.name}; to keep both"
+    assert told in found.stderr
+    named = lab.run("run", "--task", "TrainEBM", "--set", "langevin.steps=8", "--set", "name=eight")
+    assert "no longer" not in named.stderr
+    back = lab.answer("run", "--task", "TrainEBM")
+    (other,) = [
+        path for path in lab.artifacts("TrainEBM") if '"steps": 7' in (path / "params.json").read_text()
+    ]
+    assert (back["experiment"], back["replaced"]) == ("tiny", [f"TrainEBM/{other.name}"])
+
+
 def test_params_tell_what_was_read(lab: Any) -> None:
     lab.run("run", "--task", "TrainEBM")
     data = json.loads((lab.artifacts("PrepareDataset")[0] / "params.json").read_text())

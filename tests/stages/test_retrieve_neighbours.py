@@ -94,7 +94,8 @@ def test_the_summary_says_the_same_in_words(context):
     assert rows["real test images"][-1] == str(TESTS)
     assert "L2 over pixels of 0..1, or its mirror image.\n" in words
     share = metrics["share_nearer_than_percentile_test"]
-    assert f"\n{share:.1%} (" in words and "; 10.0% are copies.\n" in words
+    assert f"\n{share:.1%} (" in words and "; 10.0% are exact copies, at distance 0.\n" in words
+    assert "look at neighbours.png" in words
     assert f"sample {COPY} and training image {COPY}, 0.00 apart" in words
 
 
@@ -166,7 +167,7 @@ def test_k_is_at_most_the_number_of_training_images(context):
 
 def test_few_test_images_are_told(context):
     (warning,) = run(context, percentile=5)["warnings"]
-    assert warning.startswith("There are 60 test images, of which 3 lie below their percentile 5: too few")
+    assert warning.startswith("The nearest 5% of 60 test images are 3 images: too few")
 
 
 def test_test_images_that_are_copies_are_told(context):

@@ -26,7 +26,11 @@ DRAWN_TASK = typer.Argument(
     metavar="[TASK]",
     help="Task to draw with all that it needs; by default all tasks of the experiment.",
 )
-LOGGED_TASK = typer.Argument(None, metavar="TASK", help="Task whose log is wanted, as `status` calls it.")
+LOGGED_TASK = typer.Argument(
+    None,
+    metavar="TASK",
+    help="Task whose log is wanted, as `status` calls it; or an artifact, as `show` takes it: digits/TrainEBM.",
+)
 SAME_TASK = typer.Option(
     None, "--task", "-t", metavar="TASK", help="Another way to give TASK, as `run` takes it."
 )
@@ -206,6 +210,7 @@ def logs(
     with asked_for(given, same, "", as_json, debug) as task:
         from ebm_tf.config_files import load_experiment
         from pipelines.asking import logs as logging
+        from pipelines.asking.details import artifact_named, is_task
         from pipelines.asking.inspect import step_named
         from pipelines.commands.answers import log_in_words
         from pipelines.interruption import Interruption
@@ -213,7 +218,12 @@ def logs(
         if not task:
             raise ConfigError(f"of which task is the log wanted? Give one of {options.TASK_NAMES}")
         look_below(root)
-        step = step_named(task, load_experiment(config, settings), root)
+        step: logging.Logged
+        if is_task(task):
+            step = step_named(task, load_experiment(config, settings), root)
+        else:
+            artifact = artifact_named(task, root.absolute(), unfinished=True)
+            step = logging.Titled(artifact.task, artifact)
         with Interruption():
             if not as_json:
                 messages.print(
@@ -227,7 +237,7 @@ def logs(
                 told = logging.last_lines(step, lines).decode(errors="replace").splitlines()
                 about = {
                     "task": task,
-                    "fingerprint": step.fingerprint,
+                    "fingerprint": step.artifact.fingerprint,
                     "state": log.state,
                     "owner": log.owner,
                 }

@@ -91,8 +91,8 @@ def clean(
         elif acts:
             _show_swept(swept, place)
         elif chosen:
-            total = sum(item.bytes for item in chosen)
-            _say(f"would delete {_counted(chosen, 'item')}, {_size(total)}; nothing was deleted")
+            size = _size(sum(item.bytes for item in chosen))
+            _say(f"would delete {_counted(chosen, 'item')}, {size}; nothing was deleted")
 
 
 def invalidate(

@@ -286,7 +286,7 @@ def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = 
             ]
             print_answer({"bytes": found.bytes, "runs": dated})
         else:
-            show_runs(found, data, root)
+            show_runs(found, data, root.absolute())
 
 
 @contextmanager
@@ -302,7 +302,7 @@ def asked_for(
 
 
 def look_below(root: Path) -> None:
-    """Refuse a root that can be no folder; of one that is none yet, say so.
+    """Refuse a root that can be no folder; of one that is none yet, or holds nothing of ours, say so.
 
     Raises:
         MissingInput: it is a file, or would be in one.
@@ -310,8 +310,10 @@ def look_below(root: Path) -> None:
     there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
     if not there.is_dir():
         raise MissingInput(f"root {root} cannot be used: {there} is a file; give a folder with --root")
-    if not root.is_dir():
-        line = f"there is no folder {root}: nothing was built there yet"
+    if not any((root / name).exists() for name in ("artifacts", "runs")):
+        missing = f"there is no folder {root.absolute()}: nothing was built there yet"
+        line = f"nothing was built below {root.absolute()} yet" if root.is_dir() else missing
+        line += "; --root gives another folder"
         messages.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

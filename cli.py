@@ -11,6 +11,7 @@ if __name__ == "__main__" and HEARD is signal.default_int_handler:
 import io
 import os
 import sys
+from difflib import get_close_matches
 
 try:
     import typer
@@ -25,6 +26,7 @@ except ModuleNotFoundError as error:
 from ebm_tf import __version__
 from pipelines.commands import acting, asking, describing, exported, judging, keeping, serving
 from pipelines.commands.console import data, finish, report_error
+from pipelines.commands.options import TASK_NAMES
 
 app = typer.Typer(
     help="Energy-based models, from data to Fréchet distance.",
@@ -70,6 +72,19 @@ def options(
     """Energy-based models, from data to Fréchet distance."""
 
 
+def meant(complaint: str, words: list[str]) -> str:
+    """What is said of the task that may have been meant in place of a command, or without --task; else --help."""
+    tasks = {name.lower(): name for name in TASK_NAMES.split(", ")}
+    near: list[str] = []
+    if complaint.startswith("No such command"):
+        near = get_close_matches(words[0].lower(), tasks, n=2)
+    elif words[:1] == ["run"] and "'--task'" in complaint:
+        near = [word.lower() for word in words[1:] if word.lower() in tasks]
+    return (
+        f"; did you mean run --task {' or '.join(tasks[name] for name in near)}?" if near else "; see --help"
+    )
+
+
 def main() -> None:
     """Entry point of the console script."""
     if len(sys.argv) == 1:
@@ -87,7 +102,9 @@ def main() -> None:
         complaint = getattr(error, "format_message", None)  # what Typer says of a command line it cannot take
         if complaint is None:
             raise
-        report_error(None, 2, f"{complaint().rstrip('.')}; see --help", "--json" in sys.argv)
+        said = complaint().rstrip(".")
+        hint = "" if said.endswith("?") else meant(said, sys.argv[1:])  # Typer has named the nearest command
+        report_error(None, 2, f"{said}{hint}", "--json" in sys.argv)
         code = 2
     written = finish()
     if code in INTERRUPTED:

@@ -237,6 +237,8 @@ def _known_key(path: str) -> str:
     known = dict(leaves(Experiment))
     if same := [name for name in known if name.rpartition(".")[2] == path]:
         return f"; it is part of a section: {', '.join(same)}"
+    if elsewhere := [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]:
+        return _meant(elsewhere)
     siblings = [name for name in known if name.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
     pool = siblings if "." in path and siblings else [*Experiment.model_fields, *known]
     return _nearest(path, pool) or _nearest(path, known)
@@ -251,5 +253,8 @@ def _quoting(value: Any, path: Optional[str]) -> str:
 
 
 def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return _meant(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5))
+
+
+def _meant(names: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(map(repr, names))}?" if names else ""

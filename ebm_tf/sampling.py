@@ -163,7 +163,7 @@ def stream_chains(
         count: chains to run.
         seed: 0 .. 2^31 - 1; chain i has random numbers of its own that follow from (seed, kind, i).
         batch_size: chains side by side (the last batch may be smaller).
-        report: called every few seconds, and at the end of each batch.
+        report: called every few seconds, and once at the end of each batch.
         labels: of the chains from number 0 on, int32 [first + count] or more.
         first: number of the first chain. Where it is a multiple of the batch size, the batches, and so the bits of
             all images, are the same as if the chains before it had been run as well.
@@ -180,7 +180,8 @@ def stream_chains(
             end, began = min(done + portion, steps), time.monotonic()
             state, done = chains.advance(state, row, done, end), end
             portion = _next_portion(portion, time.monotonic() - began)
-            report((row - first) * steps + size * done, total)
+            if done < steps:
+                report((row - first) * steps + size * done, total)
         yield Batch(row, chains.images(state).numpy(), chains.acceptance(state))
         report((row - first + size) * max(steps, 1), total)
 

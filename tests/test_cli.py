@@ -82,6 +82,22 @@ def test_a_bad_option_ends_with_2() -> None:
     assert call("run").returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "ending"),
+    [
+        (["trian"], "'trian'; did you mean run --task TrainSNGAN or TrainEBM?"),
+        (["xyzzy"], "'xyzzy'; see --help"),
+        (["stauts"], "'stauts'. Did you mean 'status', 'statistics'?"),
+        (["run", "EvaluateFID"], "Missing option '--task' / '-t'; did you mean run --task EvaluateFID?"),
+        (["run"], "'--task' / '-t'; see --help"),
+    ],
+)
+def test_what_may_have_been_meant_is_said(words: list[str], ending: str) -> None:
+    done = call(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and done.stderr.endswith(f"{ending}\n")
+
+
 def test_version_is_one_line() -> None:
     done = call("--version")
     assert done.returncode == 0

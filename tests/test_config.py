@@ -85,6 +85,18 @@ def test_settings_that_do_not_go_together_are_refused(write, text, words):
     assert words in refusal(write(text))
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("training.step_size", "'langevin.step_size' or 'sampling.step_size'"),
+        ("training.stpes", "'training.steps'"),
+        ("langevin.path", "'dataset.path' or 'extractor.path'"),
+    ],
+)
+def test_a_key_of_another_section_is_named_before_one_that_is_spelt_alike(path, meant):
+    assert refusal("digits", f"{path}=1").endswith(f"unknown key {path!r}; did you mean {meant}?")
+
+
 def test_an_unknown_key_that_is_near_nothing_gets_no_suggestion(write):
     assert refusal(write("zzzzqqqq: 1")).endswith("unknown key 'zzzzqqqq'")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -101,6 +102,10 @@ class EnergyModel(keras.Model):
         if self.coarser is None:
             return energy
         return tf.concat([energy, self.coarser.energies(average_half(images), labels)], axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Nothing, as the model card has it all; Keras would fall back to that, with a warning at each file."""
+        return {}
 
     def update_spectral_vectors(self) -> None:
         """One power iteration for every spectrally normalised kernel; nothing without spectral normalisation.

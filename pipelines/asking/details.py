@@ -16,9 +16,11 @@ from pipelines.asking.experiments import linked_by
 from pipelines.asking.inspect import step_named
 from pipelines.asking.records import Records, artifact_in, bytes_below, inputs, label, record_in, unusable
 from pipelines.lock import holder
-from pipelines.tasks import TASKS
+from pipelines.tasks import TASKS, nearest_task
 
 MOST_CANDIDATES = 8
+WORK = ".work-"
+"""How the name of the folder begins that an unfinished artifact is made in."""
 HEX = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -79,29 +81,48 @@ def find(name: str, experiment: Experiment, root: Path) -> Artifact:
         ConfigError: the name fits several artifacts, or can be none.
         MissingInput: there is no such artifact.
     """
-    if name in TASKS or ("(" in name and name.split(" (")[0] in TASKS):
-        return _of_task(name, experiment, root)
+    return _of_task(name, experiment, root) if is_task(name) else artifact_named(name, root)
+
+
+def is_task(name: str) -> bool:
+    """Whether it is a task's name, or a title as "GenerateSamples (sngan)"."""
+    return name in TASKS or ("(" in name and name.split(" (")[0] in TASKS)
+
+
+def artifact_named(name: str, root: Path, unfinished: bool = False) -> Artifact:
+    """The artifact of a name that needs no experiment, as of `find`.
+
+    Args:
+        unfinished: one that is not finished will do.
+
+    Raises:
+        ConfigError: the name fits several artifacts, or can be none.
+        MissingInput: there is no such artifact.
+    """
     for place in (Path(name), root / name, root / "runs" / name):
         if place.is_symlink() or place.exists():
-            return _at(place)
+            return _at(place, unfinished)
     task, slash, prefix = name.rpartition("/")
+    looked = f"looked below {root}, and --root gives another"
     if not HEX.fullmatch(prefix) or (slash and task not in TASKS):
         raise ConfigError(
-            f"{name!r} names no artifact: give a folder, a link in runs/, a task, Task/prefix, or the beginning of a "
-            f"fingerprint (0-9, a-f); tasks are {', '.join(TASKS)}"
+            f"{name!r} names no artifact{'' if slash else nearest_task(name)}: give a folder, a link in runs/, a "
+            f"task, Task/prefix, or the beginning of a fingerprint (0-9, a-f); {looked}; tasks are {', '.join(TASKS)}"
         )
-    known = [
-        path for path in sorted((root / "artifacts").glob(f"{task or '*'}/[!.]*")) if _fits(path, prefix)
-    ]
+    folder, known = root / "artifacts", []
+    for pattern in ("[!.]*", f"{WORK}*")[: 1 + unfinished]:
+        known += [path for path in folder.glob(f"{task or '*'}/{pattern}") if _fits(path, prefix)]
+    known = sorted({path.with_name(path.name.removeprefix(WORK)) for path in known})
     if len(known) > 1:
         told = ", ".join(f"{path.parent.name}/{path.name}" for path in known[:MOST_CANDIDATES])
         more = f" and {len(known) - MOST_CANDIDATES} more" if len(known) > MOST_CANDIDATES else ""
         raise ConfigError(f"{name!r} fits {len(known)} artifacts: {told}{more}; give more of it")
     if not known:
         raise MissingInput(
-            f"no artifact below {root / 'artifacts'} begins with {name!r}; `runs` and `status` say which there are"
+            f"no artifact below {root / 'artifacts'} begins with {name!r}; `runs` and `status` say which there are; "
+            f"{looked}"
         )
-    return _at(known[0])
+    return artifact_in(known[0])
 
 
 def describe(artifact: Artifact) -> Details:
@@ -157,18 +178,20 @@ def _of_task(name: str, experiment: Experiment, root: Path) -> Artifact:
             )
         kept = "; unfinished work of it is kept" if step.artifact.work.exists() else ""
         raise MissingInput(
-            f"{step.title} of {experiment.name} is not built ({label(step.artifact)}){kept}; run it with --task "
-            f"{step.name()}, and `explain {step.name()}` says against what it changed"
+            f"{step.title} of {experiment.name} is not built ({label(step.artifact)}) below {root}{kept}; run it "
+            f"with --task {step.name()}, or give another --root; `explain {step.name()}` says against what it changed"
         )
     return step.artifact
 
 
-def _at(place: Path) -> Artifact:
+def _at(place: Path, unfinished: bool) -> Artifact:
     """The artifact in a folder ROOT/artifacts/TASK/FINGERPRINT, or behind a link to one, whole or not."""
     folder = Path(os.path.realpath(place))
     if place.is_symlink() and not place.exists():
         raise MissingInput(f"the artifact that {place} leads to is gone: {folder}; run it again")
-    if folder.name.startswith(".work-"):
+    if folder.name.startswith(WORK):
+        if unfinished:
+            return artifact_in(folder.with_name(folder.name.removeprefix(WORK)))
         raise MissingInput(
             f"{place} is unfinished work, no artifact yet; `logs {folder.parent.name}` shows its log"
         )
@@ -182,7 +205,7 @@ def _at(place: Path) -> Artifact:
 def _fits(folder: Path, prefix: str) -> bool:
     """Folders are named by the first 16 digits; the record has all 64."""
     if len(prefix) <= 16:
-        return folder.name.startswith(prefix)
+        return folder.name.removeprefix(WORK).startswith(prefix)
     return str(record_in(folder).get("fingerprint", "")).startswith(prefix)
 
 

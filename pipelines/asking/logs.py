@@ -8,14 +8,30 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Optional
+from typing import BinaryIO, NamedTuple, Optional, Protocol
 
 from ebm_tf.errors import MissingInput
-from pipelines.artifact import LOG
+from pipelines.artifact import LOG, Artifact
 from pipelines.lock import holder
-from pipelines.stage_task import StageTask
 
 POLL_SECONDS = 0.2
+
+
+class Logged(Protocol):
+    """What has a log: a task, or an artifact with what it is called."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def artifact(self) -> Artifact: ...
+
+
+class Titled(NamedTuple):
+    """An artifact that was named without its experiment."""
+
+    title: str
+    artifact: Artifact
 
 
 class Log(NamedTuple):
@@ -26,7 +42,7 @@ class Log(NamedTuple):
     owner: Optional[str]
 
 
-def log_of(task: StageTask) -> Log:
+def log_of(task: Logged) -> Log:
     """The log that tells most of now; a build in work may not have one yet.
 
     Raises:
@@ -39,11 +55,11 @@ def log_of(task: StageTask) -> Log:
         return Log(finished, "finished", None)
     raise MissingInput(
         f"no log of {task.title} {artifact.short} below {artifact.root}: it was never begun; run it with "
-        f"--task {task.name()}, or look at another --config or --root"
+        f"--task {artifact.task}, or look at another --config or --root"
     )
 
 
-def last_lines(task: StageTask, count: int) -> bytes:
+def last_lines(task: Logged, count: int) -> bytes:
     """The last lines of a task's log; none where a build in work has not written any.
 
     Raises:
@@ -58,7 +74,7 @@ def last_lines(task: StageTask, count: int) -> bytes:
     return b""
 
 
-def follow(task: StageTask, count: int) -> Iterator[bytes]:
+def follow(task: Logged, count: int) -> Iterator[bytes]:
     """The last lines of a task's log, and then what is added, until nobody builds the task.
 
     Raises:

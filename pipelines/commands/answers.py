@@ -20,12 +20,11 @@ from pipelines.asking.experiments import KEY_METRICS, Runs
 from pipelines.asking.explain import Cause, Explanation
 from pipelines.asking.graph import Graph, Node
 from pipelines.asking.inspect import PlanRow, StatusRow, total_seconds
-from pipelines.asking.logs import Log
+from pipelines.asking.logs import Log, Logged
 from pipelines.asking.times import age, date_in_words, duration, now, started
 from pipelines.commands.display import COLOURS, table
 from pipelines.judging.comparison import ABSENT, number
 from pipelines.judging.judged import NO_METRICS
-from pipelines.stage_task import StageTask
 
 MOST_METRICS = 30
 WIDEST = 10_000
@@ -160,7 +159,7 @@ def _wished_width(made: Table, data: Console) -> int:
     return data.measure(made, options=data.options.update(max_width=WIDEST)).maximum
 
 
-def log_in_words(task: StageTask, log: Log) -> str:
+def log_in_words(task: Logged, log: Log) -> str:
     """Whose log it is, and where it lies."""
     state = f"in work by process {log.owner}" if log.owner else log.state
     goes_on = "; the next run goes on from there" if log.state == "unfinished" else ""

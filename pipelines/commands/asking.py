@@ -26,7 +26,11 @@ DRAWN_TASK = typer.Argument(
     metavar="[TASK]",
     help="Task to draw with all that it needs; by default all tasks of the experiment.",
 )
-LOGGED_TASK = typer.Argument(None, metavar="TASK", help="Task whose log is wanted, as `status` calls it.")
+LOGGED_TASK = typer.Argument(
+    None,
+    metavar="TASK",
+    help="Task whose log is wanted, as `status` calls it; or an artifact, as `show` takes it: digits/TrainEBM.",
+)
 SAME_TASK = typer.Option(
     None, "--task", "-t", metavar="TASK", help="Another way to give TASK, as `run` takes it."
 )
@@ -206,6 +210,7 @@ def logs(
     with asked_for(given, same, "", as_json, debug) as task:
         from ebm_tf.config_files import load_experiment
         from pipelines.asking import logs as logging
+        from pipelines.asking.details import artifact_named, is_task
         from pipelines.asking.inspect import step_named
         from pipelines.commands.answers import log_in_words
         from pipelines.interruption import Interruption
@@ -213,7 +218,12 @@ def logs(
         if not task:
             raise ConfigError(f"of which task is the log wanted? Give one of {options.TASK_NAMES}")
         look_below(root)
-        step = step_named(task, load_experiment(config, settings), root)
+        step: logging.Logged
+        if is_task(task):
+            step = step_named(task, load_experiment(config, settings), root)
+        else:
+            artifact = artifact_named(task, root.absolute(), unfinished=True)
+            step = logging.Titled(artifact.task, artifact)
         with Interruption():
             if not as_json:
                 messages.print(
@@ -227,7 +237,7 @@ def logs(
                 told = logging.last_lines(step, lines).decode(errors="replace").splitlines()
                 about = {
                     "task": task,
-                    "fingerprint": step.fingerprint,
+                    "fingerprint": step.artifact.fingerprint,
                     "state": log.state,
                     "owner": log.owner,
                 }
@@ -276,7 +286,7 @@ def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = 
             ]
             print_answer({"bytes": found.bytes, "runs": dated})
         else:
-            show_runs(found, data, root)
+            show_runs(found, data, root.absolute())
 
 
 @contextmanager
@@ -292,7 +302,7 @@ def asked_for(
 
 
 def look_below(root: Path) -> None:
-    """Refuse a root that can be no folder; of one that is none yet, say so.
+    """Refuse a root that can be no folder; of one that is none yet, or holds nothing of ours, say so.
 
     Raises:
         MissingInput: it is a file, or would be in one.
@@ -300,8 +310,10 @@ def look_below(root: Path) -> None:
     there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
     if not there.is_dir():
         raise MissingInput(f"root {root} cannot be used: {there} is a file; give a folder with --root")
-    if not root.is_dir():
-        line = f"there is no folder {root}: nothing was built there yet"
+    if not any((root / name).exists() for name in ("artifacts", "runs")):
+        missing = f"there is no folder {root.absolute()}: nothing was built there yet"
+        line = f"nothing was built below {root.absolute()} yet" if root.is_dir() else missing
+        line += "; --root gives another folder"
         messages.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

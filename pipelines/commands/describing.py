@@ -79,8 +79,25 @@ def doctor(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool 
         if as_json:
             print_json(found)
         else:
-            versions = [(f"{name} version", version) for name, version in found.pop("versions").items()]
-            data.print(table(("what", "found"), [*versions, *found.items()]))
+            data.print(table(("what", "found"), machine_in_words(found)))
+
+
+def machine_in_words(found: dict[str, Any]) -> list[tuple[str, object]]:
+    """A row for each thing that the doctor found; what could not be found out stands as the reason."""
+    devices, datasets = found["devices"], found["datasets"]
+    if isinstance(devices, list):
+        devices = ", ".join(device["name"].removeprefix("/physical_device:") for device in devices) or "none"
+    known = isinstance(datasets, dict)
+    licences = [(f"data set {name}", f"licence: {datasets[name]}") for name in (datasets if known else ())]
+    return [
+        *((f"{name} version", version) for name, version in found["versions"].items()),
+        ("host", found["host"]),
+        ("cores", found["cores"]),
+        ("devices", devices),
+        ("free disk", f"{found['free_disk_mb']} MiB"),
+        *(licences if known else [("data sets", datasets)]),
+        *((f"artifacts of {task}", ", ".join(short) or "none") for task, short in found["weights"].items()),
+    ]
 
 
 def value_at(values: Any, path: str) -> Any:

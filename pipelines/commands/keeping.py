@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 YES = typer.Option(False, "--yes", "-y", help="Do not ask.")
+DRY_RUN = typer.Option(False, "--dry-run", help="Show what would go; ask nothing, and delete nothing.")
 OUT_FOLDER = typer.Option(..., "--out", metavar="DIR", help="Folder to make; an empty one will do.")
 INVALID = typer.Argument(
     ...,
@@ -51,6 +52,7 @@ def clean(
     older_than: Optional[float] = OLDER_THAN,
     root: Path = options.ROOT,
     yes: bool = YES,
+    dry_run: bool = DRY_RUN,
     as_json: bool = options.JSON,
     debug: bool = options.DEBUG,
 ) -> None:
@@ -63,13 +65,15 @@ def clean(
         from pipelines.interruption import Interruption
         from pipelines.keeping.cleaning import CLASSES, Swept, survey, sweep, without_unreferenced
 
+        if yes and dry_run:
+            raise ConfigError("--yes deletes and --dry-run only looks; give one of them")
         place = root.absolute()
         found = survey(place, older_than)
         if unreferenced and found.untold is not None:
             raise MissingInput(found.untold)
         asked_for = dict(zip(CLASSES, (True, unfinished, unreferenced)))
         chosen = [item for item in found.items if asked_for[item.kind]]
-        swept, acts = Swept((), ()), bool(chosen) and (yes or not as_json)
+        swept, acts = Swept((), ()), bool(chosen) and (yes or not (as_json or dry_run))
         if not as_json:
             _show_survey(found, chosen, place)
         if acts:
@@ -77,7 +81,7 @@ def clean(
             if spared:
                 _say(f"{_counted(spared, 'unreferenced artifact')} kept: {spared[0][1]}")
             total = f"{_counted(going, 'item')}, {_size(sum(item.bytes for item in going))}"
-            if _agreed(f"delete {total}?", "clean", yes):
+            if _agreed(f"delete {total}?", "clean", yes, "--yes to delete, or --dry-run to look"):
                 with Interruption():
                     swept = sweep(place, going, older_than)
             if as_json:
@@ -86,6 +90,9 @@ def clean(
             print_json(_cleaned(found, chosen, swept, dry_run=not yes))
         elif acts:
             _show_swept(swept, place)
+        elif chosen:
+            size = _size(sum(item.bytes for item in chosen))
+            _say(f"would delete {_counted(chosen, 'item')}, {size}; nothing was deleted")
 
 
 def invalidate(
@@ -116,7 +123,7 @@ def invalidate(
             lost = sum(row.lost_bytes for row in waiting)
             cost = f", and throw {_size(lost)} of unfinished work away" if lost else ""
             question = f"mark {_counted(waiting, 'artifact')} for a rebuild{cost}?"
-            if _agreed(question, "invalidate", yes):
+            if _agreed(question, "invalidate", yes, "--yes"):
                 marked = invalidation.mark(rows)
         if as_json:
             print_json(_invalidated(task, rows, marked, dry_run=not yes))
@@ -157,7 +164,7 @@ def export(
         from pipelines.running.runner import Request, execute
 
         experiment, place = load_experiment(config, settings), out.absolute()
-        demand_free(place, root)
+        demand_free(out, root)
         request = Request(
             "ExportModel",
             experiment,
@@ -177,7 +184,7 @@ def export(
             else:
                 if copied.gone:
                     _say(f"{SETTINGS} has no settings of {', '.join(copied.gone)}, which is gone")
-                line = f"{place}: {_counted(range(copied.files), 'file')}, {_size(copied.bytes)}"
+                line = f"{out}: {_counted(range(copied.files), 'file')}, {_size(copied.bytes)}"
                 data.print(line, highlight=False, markup=False, soft_wrap=True)
         elif as_json:
             print_json({**asdict(outcome), "out": None})
@@ -186,8 +193,11 @@ def export(
     raise typer.Exit(outcome.exit_code)
 
 
-def _agreed(question: str, command: str, yes: bool) -> bool:
+def _agreed(question: str, command: str, yes: bool, choices: str) -> bool:
     """Whether to go on, as the user says.
+
+    Args:
+        choices: what can be given where there is nobody to ask.
 
     Raises:
         ConfigError: there is nobody to ask.
@@ -195,7 +205,9 @@ def _agreed(question: str, command: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigError(f"{command} asks before it acts, and there is no terminal to ask at; give --yes")
+        raise ConfigError(
+            f"{command} asks before it acts, and there is no terminal to ask at; give {choices}"
+        )
     try:
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")

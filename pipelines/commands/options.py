@@ -83,8 +83,8 @@ SET_EVALUATION = typer.Option(
 RUNS = typer.Argument(
     ...,
     metavar="RUN...",
-    help="Two or more: an experiment's name or its folder below runs/, an artifact of EvaluateFID, or a JSON file "
-    "that evaluate --json printed.",
+    help="Two or more: an experiment's name or its folder below runs/, an artifact of EvaluateFID (its folder, a "
+    "link, EvaluateFID/FINGERPRINT, of which the beginning is enough), or a JSON file that evaluate --json printed.",
 )
 ROW = typer.Option("fresh", "--row", metavar="ROW", help="Which samples of a run: fresh, buffer, real_test.")
 WORKERS = typer.Option(1, "--workers", min=1, max=64, help="Tasks at the same time.")

@@ -12,6 +12,8 @@ from typing import Any, Optional
 
 from ebm_tf.errors import ConfigError, MissingInput
 from ebm_tf.evaluation.protocols import of_row
+from pipelines.artifact import Artifact
+from pipelines.asking.details import HEX, artifact_named
 from pipelines.judging.lineage import artifact_at, lineage
 
 TASK = "EvaluateFID"
@@ -108,6 +110,8 @@ def _found(name: str, root: Path) -> Path:
             f"no file or folder {name!r}: a name with / is a path from here; the experiment in {runs} is named "
             f"without, {path.name}"
         )
+    if not path.is_dir() and (artifact := _artifact(name, root)):
+        return artifact.path
     if not path.is_dir():
         raise MissingInput(
             f"no run {name!r}: give a folder runs/EXPERIMENT, an artifact of {TASK}, a JSON file of evaluate, or "
@@ -126,6 +130,19 @@ def _found(name: str, root: Path) -> Path:
     if not link.exists():
         raise MissingInput(f"the artifact that {link} points to is gone: run it again with --task {TASK}")
     return link
+
+
+def _artifact(name: str, root: Path) -> Optional[Artifact]:
+    """The artifact that a name stands for as `show` takes it; None where it is of another form, or a plain word."""
+    try:
+        return artifact_named(name, root.absolute())
+    except MissingInput:
+        if "/" in name:
+            raise
+    except ConfigError:
+        if HEX.fullmatch(name.rpartition("/")[2]) and name.rpartition("/")[0] in ("", TASK):
+            raise
+    return None
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

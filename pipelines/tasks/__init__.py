@@ -64,7 +64,11 @@ def task_named(name: str) -> type[StageTask]:
     """
     if name in TASKS:
         return TASKS[name]
+    raise ConfigError(f"unknown task {name!r}{nearest_task(name) or ';'} Tasks: {', '.join(TASKS)}")
+
+
+def nearest_task(name: str) -> str:
+    """What is said of the task that may have been meant; empty where none is near."""
     close = difflib.get_close_matches(name.lower(), [known.lower() for known in TASKS], n=1, cutoff=0.4)
     nearest = next((known for known in TASKS if [known.lower()] == close), None)
-    hint = f"did you mean {nearest}? " if nearest else ""
-    raise ConfigError(f"unknown task {name!r}; {hint}Tasks: {', '.join(TASKS)}")
+    return f"; did you mean {nearest}?" if nearest else ""

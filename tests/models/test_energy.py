@@ -188,6 +188,12 @@ def test_weight_files_of_tiny_keep_their_layout(model, tmp_path):
     assert sorted(found) == sorted(expected)
 
 
+def test_weights_are_written_and_read_without_a_warning(model, tmp_path, caplog):
+    model.save_weights(tmp_path / "a.weights.h5")
+    model.load_weights(tmp_path / "a.weights.h5")
+    assert not caplog.records
+
+
 ALL_SETTINGS = Model(
     architecture="table1",
     width=0.125,

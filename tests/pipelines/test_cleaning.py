@@ -578,8 +578,20 @@ def test_without_a_terminal_it_looks_and_says_what_to_give(tmp_path: Path) -> No
     work = begun(tmp_path)
     said = clean(tmp_path, code=2)
     assert f".work-{'a' * 16}" in said
-    assert "error: clean asks before it acts, and there is no terminal to ask at; give --yes\n" in said
+    assert "error: clean asks before it acts, and there is no terminal to ask at; " in said
+    assert "; give --yes to delete, or --dry-run to look\n" in said
     assert work.work.exists()
+
+
+def test_a_dry_run_shows_what_would_go_and_asks_nothing(tmp_path: Path) -> None:
+    work = begun(tmp_path)
+    (work.output / "half").write_text("1" * 3072)
+    before = everything(tmp_path)
+    said = clean(tmp_path, "--dry-run")
+    assert f".work-{'a' * 16}" in said
+    assert said.endswith("would delete 1 item, 3.0 KiB; nothing was deleted\n")
+    assert "--yes deletes and --dry-run only looks" in clean(tmp_path, "--dry-run", "--yes", code=2)
+    assert everything(tmp_path) == before
 
 
 def at_a_terminal(root: Path, act: Any) -> tuple[int, str]:

@@ -470,6 +470,14 @@ def test_a_run_that_is_not_there_is_refused_with_the_nearest_names(two: Bench) -
         load_runs(["a", "b"], two.root / "elsewhere", "fresh")
 
 
+def test_artifacts_are_named_as_for_show(two: Bench) -> None:
+    ends = [(two.root / "runs" / name / "EvaluateFID").resolve() for name in ("long", "short")]
+    runs = load_runs(["long/EvaluateFID", f"EvaluateFID/{ends[1].name[:8]}"], two.root, "fresh")
+    assert [run.source for run in runs] == ends
+    with pytest.raises(MissingInput, match="begins with 'EvaluateFID/0123456789'"):
+        two.compare("EvaluateFID/0123456789", "long")
+
+
 def test_a_run_that_was_not_judged_is_refused(two: Bench) -> None:
     link(two.root, "young", two.data)
     for name in ("young", str(two.root / "runs" / "young")):

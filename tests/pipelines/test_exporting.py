@@ -60,6 +60,8 @@ def test_the_model_is_made_where_needed_and_copied_with_its_records(lab: Any) ->
     )
     again = lab.run("export", "--out", str(lab.folder / "again")).stdout
     assert again.startswith(f"{lab.folder / 'again'}: {answer['files']} files, ")
+    relative = os.path.relpath(lab.folder / "third")
+    assert lab.run("export", "--out", relative).stdout.startswith(f"{relative}: ")
 
 
 def test_what_cannot_be_made_is_not_copied(lab: Any) -> None:

@@ -217,14 +217,20 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 
 @pytest.mark.parametrize("command", ["status", "plan", "explain", "graph", "runs"])
 def test_a_root_that_can_be_no_folder_is_refused_and_one_that_is_none_yet_is_said(
-    ask: Callable[..., tuple[int, str, str]], tmp_path: Path, command: str
+    ask: Callable[..., tuple[int, str, str]], tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (file := tmp_path / "file").touch()
     for root in (file, file / "below"):
         line = f"error: root {root} cannot be used: {file} is a file; give a folder with --root\n"
         assert ask(command, root=root) == (4, "", line)
     code, _, talk = ask(command, root=tmp_path / "none")
-    assert (code, talk) == (0, f"there is no folder {tmp_path / 'none'}: nothing was built there yet\n")
+    hint = "; --root gives another folder\n"
+    assert (code, talk) == (0, f"there is no folder {tmp_path / 'none'}: nothing was built there yet{hint}")
+    monkeypatch.chdir(tmp_path)
+    _, answer, talk = ask(command, root=Path())
+    assert talk == f"nothing was built below {tmp_path} yet{hint}"
+    assert command != "runs" or f"below {tmp_path / 'runs'} yet" in answer
+    (tmp_path / "artifacts").mkdir()
     assert ask(command, root=tmp_path)[2] == ""
 
 

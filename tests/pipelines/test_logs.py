@@ -16,6 +16,7 @@ import cli
 from ebm_tf.errors import MissingInput
 from pipelines.asking.logs import follow, last_lines, log_of
 from pipelines.lock import locked
+from tests.pipelines.artifact_trees import link
 from tests.pipelines.built import build_all, step
 from tests.waiting import until
 
@@ -161,6 +162,27 @@ def test_the_task_may_be_an_option_and_has_to_be_given(
         out, talk = capfdbinary.readouterr()
         assert (ending or 0, out) == (code, heard), arguments
     assert talk.startswith(b"error: of which task is the log wanted? Give one of PrepareDataset, ")
+
+
+def test_an_artifact_is_named_as_for_show_finished_or_not(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    images, model = build_all(step(tmp_path, "PrepareDataset")).artifact, step(tmp_path, "TrainEBM").artifact
+    link(tmp_path, "one", images)
+    model.log.parent.mkdir(parents=True)
+    model.log.write_text("half\n")
+
+    def heard(name: str) -> tuple[int, bytes, bytes]:
+        ending = cli.app(["logs", name, "--root", str(tmp_path)], standalone_mode=False)
+        return ending or 0, *capfdbinary.readouterr()
+
+    for name in ("one/PrepareDataset", f"PrepareDataset/{images.short[:6]}", images.fingerprint):
+        assert heard(name)[:2] == (0, b"what happened\n"), name
+    for name in (f"TrainEBM/{model.short[:6]}", str(model.work)):
+        assert heard(name)[:2] == (0, b"half\n"), name
+    code, _, talk = heard("TrainEbn")
+    assert code == 2
+    assert talk.startswith(b"error: 'TrainEbn' names no artifact; did you mean TrainEBM?")
 
 
 def test_no_log_is_missing_input(lab: Any) -> None:

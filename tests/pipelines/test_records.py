@@ -170,6 +170,7 @@ def test_what_names_no_artifact_or_several_says_what_does(tmp_path: Path) -> Non
             f"begins with 'TrainEBM/{'0' * 16}'; `runs` and `status` say which",
         ),
         ("0" * 64, MissingInput, "no artifact below"),
+        ("two/TrainEBM", ConfigError, f"looked below {tmp_path}, and --root gives another"),
         ("TrainABM/12", ConfigError, "'TrainABM/12' names no artifact: give a folder, a link in runs/"),
         ("xyz", ConfigError, "'xyz' names no artifact"),
         ("one", ConfigError, "is no artifact: give artifacts/TASK/FINGERPRINT, or a link in runs/EXPERIMENT"),

@@ -77,6 +77,13 @@ def test_every_command_has_help(command: str) -> None:
     assert "--json" in done.stdout
 
 
+def test_a_python_without_the_packages_is_told_in_one_line() -> None:
+    command = [sys.executable, "-S", str(CLI), "plan"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "has no typer" in done.stderr and "source .venv/bin/activate" in done.stderr
+
+
 def test_a_bad_option_ends_with_2() -> None:
     assert call("run", "--tusk", "TrainEBM").returncode == 2
     assert call("run").returncode == 2

@@ -27,7 +27,7 @@ from tests.evaluation.extractors.reference_graph import graph_definition
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY = [
     "training.steps=3", "training.batch_size=4", "langevin.steps=2", "model.width=0.125", "loss.entropy=0",
-    "replay.capacity=50", "training.grid_every=3",
+    "replay.capacity=50", "training.grid_every=3", "selection.every=0",
 ]  # fmt: skip
 DOWNLOADED = [
     "mnist", "fashion_mnist", "cifar10", "cifar10_released_code", "cifar10_conditional", "imagenet32", "celeba_hq128",

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -17,9 +17,12 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
+from pipelines.asking.times import duration
 from pipelines.journal import Journal
 
+BAR_COLUMNS = 12
 POLL_SECONDS = 0.2
 PLAIN_LINE_SECONDS = 5.0
 
@@ -70,12 +73,16 @@ class Bars:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<22}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[message]}"),
+            BarColumn(BAR_COLUMNS),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            # The message alone gives way where the terminal is narrow.
+            TextColumn(
+                "{task.fields[message]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            ),
             console=console,
             transient=True,
+            expand=True,
         )
         self._progress.start()
         self._bars: dict[str, TaskID] = {}
@@ -101,24 +108,43 @@ class Bars:
         self._progress.stop()
 
 
+class Pace(NamedTuple):
+    """When a task first told how much was done, and how much that was: it may have gone on from there."""
+
+    began: float
+    done: int
+
+    def seconds_left(self, now: float, done: int, total: int) -> float | None:
+        """At the pace since then; None where nothing was done since, or the total is not known."""
+        return (
+            (now - self.began) * (total - done) / (done - self.done) if done > self.done and total else None
+        )
+
+
 class Lines:
-    """Plain lines, at most one per task every few seconds."""
+    """Plain lines, at most one per task every few seconds, with the time that is left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown: dict[str, float] = {}
+        self._pace: dict[str, Pace] = {}
 
     def show(self, event: dict[str, Any]) -> None:
         """Print the event, unless the task has had its line just now."""
         task, now = event["key"], time.monotonic()
         if event["event"] == "started":
             self._shown[task] = now
+            self._pace.pop(task, None)
             self._print(f"{event['task']}: started")
         elif event["event"] != "progress":
             self._print(ending_line(event))
-        elif now - self._shown.get(task, 0.0) >= PLAIN_LINE_SECONDS:
-            self._shown[task] = now
-            self._print(f"{event['task']}: {event['done']}/{event['total']} {event['message']}")
+        else:
+            pace = self._pace.setdefault(task, Pace(now, event["done"]))
+            if now - self._shown.get(task, 0.0) >= PLAIN_LINE_SECONDS:
+                self._shown[task] = now
+                left = pace.seconds_left(now, event["done"], event["total"])
+                told = "" if left is None else f" (about {duration(left)} left)"
+                self._print(f"{event['task']}: {event['done']}/{event['total']}{told} {event['message']}")
 
     def close(self) -> None:
         """Nothing is left open."""

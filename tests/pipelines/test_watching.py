@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from pipelines.commands.watching import Watcher
+from pipelines.commands import watching
+from pipelines.commands.watching import Bars, Lines, Watcher
 from pipelines.journal import Journal
 
 
@@ -36,6 +38,52 @@ def test_a_terminal_has_the_ending_and_its_cursor_back(journal: Journal) -> None
     written = shown(journal, terminal=True)
     assert "TrainEBM: ran (3.2 s)" in written
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+def test_a_narrow_terminal_cuts_the_message_and_no_number() -> None:
+    file = io.StringIO()
+    view = Bars(Console(file=file, force_terminal=True, width=80))
+    view.show({"event": "started", "task": "TrainEBM", "key": "a"})
+    view.show(
+        {
+            "event": "progress",
+            "task": "TrainEBM",
+            "key": "a",
+            "done": 120,
+            "total": 3000,
+            "message": "E(real) " * 9,
+        }
+    )
+    view.close()
+    last = [
+        line for line in re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", file.getvalue()).split("\r") if "120" in line
+    ][-1]
+    assert "120/3000" in last and "-:--:--" in last and "E(real)" in last and "…" in last
+
+
+def test_lines_tell_the_time_left_at_the_pace_since_the_task_told_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file, clock = io.StringIO(), iter([0.0, 10.0, 20.0, 40.0])
+    monkeypatch.setattr(watching.time, "monotonic", lambda: next(clock))
+    view = Lines(Console(file=file))
+    view.show({"event": "started", "task": "TrainEBM", "key": "a"})
+    for done in (250, 300, 400):
+        event = {
+            "event": "progress",
+            "task": "TrainEBM",
+            "key": "a",
+            "done": done,
+            "total": 500,
+            "message": "gap 1",
+        }
+        view.show(event)
+    assert file.getvalue().splitlines() == [
+        "TrainEBM: started",
+        "TrainEBM: 250/500 gap 1",
+        "TrainEBM: 300/500 (about 40 s left) gap 1",
+        "TrainEBM: 400/500 (about 20 s left) gap 1",
+    ]
 
 
 def test_a_journal_is_read_on_from_where_one_was(journal: Journal) -> None:

@@ -73,26 +73,22 @@ def clean(
             raise MissingInput(found.untold)
         asked_for = dict(zip(CLASSES, (True, unfinished, unreferenced)))
         chosen = [item for item in found.items if asked_for[item.kind]]
-        swept, acts = Swept((), ()), bool(chosen) and (yes or not (as_json or dry_run))
+        going, spared = without_unreferenced(chosen, found.building)
+        swept, acts = Swept((), ()), bool(going) and (yes or not (as_json or dry_run))
+        total = f"{_counted(going, 'item')}, {_size(sum(item.bytes for item in going))}"
         if not as_json:
             _show_survey(found, chosen, place)
-        if acts:
-            going, spared = without_unreferenced(chosen, found.building)
             if spared:
                 _say(f"{_counted(spared, 'unreferenced artifact')} kept: {spared[0][1]}")
-            total = f"{_counted(going, 'item')}, {_size(sum(item.bytes for item in going))}"
-            if _agreed(f"delete {total}?", "clean", yes, "--yes to delete, or --dry-run to look"):
-                with Interruption():
-                    swept = sweep(place, going, older_than)
-            if as_json:
-                swept = Swept(swept.gone, (*spared, *swept.kept))
+        if acts and _agreed(f"delete {total}?", "clean", yes, "--yes to delete, or --dry-run to look"):
+            with Interruption():
+                swept = sweep(place, going, older_than)
         if as_json:
-            print_json(_cleaned(found, chosen, swept, dry_run=not yes))
+            print_json(_cleaned(found, going, Swept(swept.gone, (*spared, *swept.kept)), dry_run=not yes))
         elif acts:
             _show_swept(swept, place)
-        elif chosen:
-            size = _size(sum(item.bytes for item in chosen))
-            _say(f"would delete {_counted(chosen, 'item')}, {size}; nothing was deleted")
+        elif going:
+            _say(f"would delete {total}; nothing was deleted")
 
 
 def invalidate(

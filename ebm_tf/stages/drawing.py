@@ -67,7 +67,7 @@ class Chains:
 
     def told(self, kind: str) -> str:
         """What is being drawn."""
-        return f"{kind} chains"
+        return f"steps of {kind} chains"
 
     def work(self, kind: str) -> int:
         """Of one sample: Langevin steps."""

@@ -150,7 +150,7 @@ def _runs_table(found: Runs, keys: Sequence[str]) -> Table:
         )
         for run in found.runs
     ]
-    headings = ("experiment", "begun", "tasks", *map(_spaced, keys), "KiB")
+    headings = ("experiment", "last built", "tasks", *map(_spaced, keys), "KiB")
     return table(headings, rows, no_wrap=("experiment",))
 
 

@@ -120,7 +120,7 @@ def test_an_unconditional_model_leaves_two_kinds_and_a_film(generate, trained):
     done = [event["done"] for event in said]
     assert done == sorted(done)
     assert done[-1] == 11 * 6
-    assert {event["message"] for event in said} == {"fresh chains", "buffer chains"}
+    assert {event["message"] for event in said} == {"steps of fresh chains", "steps of buffer chains"}
 
 
 def test_fresh_samples_are_the_chains_of_the_settings(generate, trained):

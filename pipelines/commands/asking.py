@@ -269,7 +269,7 @@ def show(
 
 
 def runs(root: Path = options.ROOT, as_json: bool = options.JSON, debug: bool = options.DEBUG) -> None:
-    """List the experiments below runs/, the newest first: when they were last built, how they were judged, their size.
+    """List the experiments below runs/, the newest first: last built when, judged how, how large.
 
     Distances and KID: less is better; precision, recall: more. `compare` says which of them compare, and how surely.
     """

@@ -89,10 +89,10 @@ class Outcome:
     seconds: float
     tasks: list[TaskOutcome]
     metrics: dict[str, Any] = field(default_factory=dict)
-    experiment: str = ""
-    replaced: list[str] = field(default_factory=list)
     error: str | None = None
     log: Path | None = None
+    experiment: str = ""
+    replaced: list[str] = field(default_factory=list)
 
 
 def execute(request: Request, watch: Watch = lambda journal: nullcontext()) -> Outcome:

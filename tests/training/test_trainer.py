@@ -243,8 +243,19 @@ def test_several_devices_do_what_one_does(tmp_path, devices, settings):
         np.testing.assert_allclose(one[name], several[name], rtol=1e-4, atol=1e-5)  # a hundredth of a step
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
-@pytest.mark.parametrize("cut", [{"lanes": 3}, {"portions": 4}, {"lanes": 2, "portions": 2}], ids=str)
+CUTS = [{"lanes": 3}, {"portions": 4}, {"lanes": 2, "portions": 2}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "cut"),
+    [
+        # Of the whole method, which takes its time, the cut that has both is tried at each run of the tests.
+        pytest.param(name, cut, marks=[pytest.mark.slow] if name == "whole method" and len(cut) == 1 else [])
+        for name in SETTINGS
+        for cut in CUTS
+    ],
+    ids=str,
+)
 def test_a_batch_may_be_cut_in_lanes_and_in_portions(settings, cut):
     outcomes = []
     for options in ({}, cut):

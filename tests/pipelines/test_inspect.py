@@ -334,9 +334,9 @@ def test_the_sum_is_a_lower_bound_where_something_is_not_known(tmp_path: Path) -
     assert inspect.total_seconds(rows) == (120.0, ["BaselineStatistics", "EvaluateFID"])
     text = told(show_plan, rows)
     assert (
-        "4 would run, one after the other in at least 2 min (by earlier runs here; none was like BaselineStatistics, EvaluateFID)"
-        in text
-    )
+        "4 would run, one after the other in at least 2 min "
+        "(by earlier runs here; none was like BaselineStatistics, EvaluateFID)."
+    ) in text
     build_all(step(tmp_path, "EvaluateFID"), seconds=60.0)
     known = inspect.plan(step(tmp_path, "EvaluateFID", "seed=3"))
     assert inspect.total_seconds(known) == (180.0, [])

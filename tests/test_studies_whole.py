@@ -21,7 +21,7 @@ sampling: {steps: 3, buffer_steps: 1, count: 60}
 extractor: {epochs: 4, minimum_accuracy: 0}
 sngan: {seconds: null, steps: 2}
 evaluation: {bootstrap: 5, baseline_count: 60, kid_subsets: 3}
-studies: {seeds: [0, 1], training_steps: 20, evaluations: 2}
+studies: {seeds: [0, 1], training_steps: 20, evaluations: 2, last_steps: 2}
 compute: {minimum_free_disk_mb: 1}
 """
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

@@ -96,9 +96,7 @@ def _iteration(options: argparse.Namespace) -> dict[str, Any]:
 def _growth(options: argparse.Namespace) -> dict[str, Any]:
     from itertools import islice
 
-    import numpy as np
     import psutil
-    from sklearn.datasets import load_digits
 
     from benchmarks import subjects
     from ebm_tf.config_files import load_experiment
@@ -106,9 +104,8 @@ def _growth(options: argparse.Namespace) -> dict[str, Any]:
     from ebm_tf.training.loop import Position, steps_from
 
     experiment = load_experiment("digits")
-    trainer, process, scans = subjects.digits_trainer(experiment), psutil.Process(), load_digits()
-    images = np.round(scans.images * (255 / 16)).astype(np.uint8)[..., None]
-    steps = steps_from(Position(), trainer, images, scans.target, Guard(experiment.health))
+    trainer, process = subjects.digits_trainer(experiment), psutil.Process()
+    steps = steps_from(Position(), trainer, *subjects.digits(), Guard(experiment.health))
     at, held = [], []
     for number, _ in enumerate(islice(steps, options.settling + options.iterations), -options.settling):
         if number >= 0 and number % options.every == 0:

@@ -16,8 +16,8 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from sklearn.datasets import load_digits
 
+from benchmarks.subjects import DIGITS_CLASSES, DIGITS_LEVELS, DIGITS_SHAPE, digits
 from benchmarks.turns import milliseconds
 from ebm_tf import devices
 from ebm_tf.config import Experiment
@@ -29,8 +29,6 @@ from ebm_tf.stages.train_ebm import Judge
 from ebm_tf.training.loop import Loop
 from ebm_tf.training.selection import Selection
 from ebm_tf.training.trainer import Trainer
-
-SHAPE, LEVELS, CLASSES = (8, 8, 1), 17, 10
 
 
 def main() -> None:
@@ -66,15 +64,13 @@ def main() -> None:
 
 
 def _runs(experiment: Experiment, folder: Path) -> dict[str, Callable[[], object]]:
-    bunch = load_digits()
-    images = (bunch.images[..., None] * (255 / 16)).round().astype(np.uint8)
-    labels = bunch.target.astype(np.int64)
+    images, labels = digits()
     sections = ("model", "langevin", "replay", "augmentation", "loss", "optimiser", "training")
     trainer = Trainer(
         devices.mirrored_strategy(),
-        SHAPE,
-        LEVELS,
-        CLASSES,
+        DIGITS_SHAPE,
+        DIGITS_LEVELS,
+        DIGITS_CLASSES,
         experiment.seed,
         **{name: getattr(experiment, name) for name in sections},
     )
@@ -90,7 +86,9 @@ def _runs(experiment: Experiment, folder: Path) -> dict[str, Callable[[], object
 
 
 def _judge(experiment: Experiment, images: np.ndarray, folder: Path) -> Judge:
-    classifier = Classifier(classifier_network(SHAPE, CLASSES), CLASSES, test_accuracy=0.0)
+    classifier = Classifier(
+        classifier_network(DIGITS_SHAPE, DIGITS_CLASSES), DIGITS_CLASSES, test_accuracy=0.0
+    )
     reference = extract(classifier, ArrayImages(images), folder / "reference", 250)
     return Judge(classifier, reference, experiment.selection.count, experiment.selection.seed)
 

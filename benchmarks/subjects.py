@@ -118,6 +118,14 @@ def digits_trainer(experiment: Experiment) -> Trainer:
     return trainer
 
 
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """All scans of scikit-learn, uint8 [1797, 8, 8, 1], and their labels, int64."""
+    from sklearn.datasets import load_digits
+
+    scans = load_digits()
+    return (scans.images[..., None] * (255 / 16)).round().astype(np.uint8), scans.target.astype(np.int64)
+
+
 def fill(trainer: Trainer) -> None:
     """Fill the buffer with random pixels, a part at a time, so that no peak of memory is that of filling it."""
     buffer, capacity = trainer.buffer, trainer.buffer.settings.capacity

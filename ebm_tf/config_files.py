@@ -235,10 +235,8 @@ def _section_in(annotation: Any) -> Optional[type[Section]]:
 def _known_key(path: str) -> str:
     """What may have been meant by an unknown key outside of lists."""
     known = dict(leaves(Experiment))
-    if same := [name for name in known if name.rpartition(".")[2] == path]:
-        return f"; it is part of a section: {', '.join(same)}"
-    if elsewhere := [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]:
-        return _meant(elsewhere)
+    if same := [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]:
+        return _meant(same) if "." in path else f"; it is part of a section: {', '.join(same)}"
     siblings = [name for name in known if name.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
     pool = siblings if "." in path and siblings else [*Experiment.model_fields, *known]
     return _nearest(path, pool) or _nearest(path, known)

@@ -21,6 +21,8 @@ TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 FINGERPRINT = re.compile(r"[0-9a-f]{16,64}")
 PARAMS = "params.json"
 LOG = "log.txt"
+WORK = ".work-"
+"""How the name of a folder begins in which an artifact is made."""
 SPEED = ("speed.csv", "selection_speed.csv")
 NOT_CONTENT = (PARAMS, LOG, *SPEED)
 """Files that differ between two builds of the same thing (so does whatever is below `tensorboard/`)."""
@@ -119,7 +121,7 @@ class Artifact:
     @property
     def work(self) -> Path:
         """What a build in progress, or one that was killed, has so far."""
-        return self.folder / f".work-{self.short}"
+        return self.folder / f"{WORK}{self.short}"
 
     @property
     def output(self) -> Path:

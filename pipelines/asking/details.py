@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from ebm_tf.config import Experiment
 from ebm_tf.errors import ConfigError, MissingInput
-from pipelines.artifact import Artifact
+from pipelines.artifact import WORK, Artifact
 from pipelines.asking.experiments import linked_by
 from pipelines.asking.inspect import step_named
 from pipelines.asking.records import Records, artifact_in, bytes_below, inputs, label, record_in, unusable
@@ -19,8 +19,6 @@ from pipelines.lock import holder
 from pipelines.tasks import TASKS, nearest_task
 
 MOST_CANDIDATES = 8
-WORK = ".work-"
-"""How the name of the folder begins that an unfinished artifact is made in."""
 HEX = re.compile(r"[0-9a-f]{1,64}")
 
 

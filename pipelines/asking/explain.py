@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ebm_tf.errors import MissingInput
+from pipelines.artifact import Artifact
 from pipelines.asking.changes import INPUT, SETTING, Change, Past
 from pipelines.asking.records import Record, inputs, label, unusable
 from pipelines.asking.times import started
@@ -212,8 +213,7 @@ def _explained(task: StageTask, plan: Plan, earlier: Optional[Record]) -> Explan
         tuple(_with_below(cause, task, plan) for cause in causes.values())
         or (() if task.artifact.exists() else (Cause(NEVER_BUILT, "never built"),)),
         owner=holder(task.artifact),
-        compared=None if earlier is None else _label(task, earlier),
-        compared_started=None if earlier is None else earlier.get("started"),
+        **_compared(task, earlier),
         remarks=() if earlier is None else tuple(since(earlier)),
     )
 
@@ -255,8 +255,7 @@ def _up_to_date(task: StageTask, plan: Plan) -> Explanation:
         task.key,
         "reuse",
         was_built=tuple(_with_below(cause_of(change), task, plan) for change in changes),
-        compared=None if earlier is None else _label(task, earlier),
-        compared_started=None if earlier is None else earlier.get("started"),
+        **_compared(task, earlier),
         made_from={name: label(made) for name, made in inputs(Path(task.root), record).items()},
         record={key: record[key] for key in known if key in record},
         depends_on={step.title: _names(step.settings) for step in reversed(tree(task)) if step.settings},
@@ -264,8 +263,12 @@ def _up_to_date(task: StageTask, plan: Plan) -> Explanation:
     )
 
 
-def _label(task: StageTask, record: Record) -> str:
-    return f"{task.name()}/{record['fingerprint'][:16]}"
+def _compared(task: StageTask, earlier: Optional[Record]) -> dict[str, Any]:
+    """Which artifact a task is compared with, and when that was begun."""
+    if earlier is None:
+        return {}
+    other = Artifact(Path(task.root), task.name(), earlier["fingerprint"])
+    return {"compared": label(other), "compared_started": earlier.get("started")}
 
 
 def _names(settings: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -142,15 +142,20 @@ def execute_all(request: Request, watch: Watch = lambda journal: nullcontext()) 
             done = {task.key for task in tasks if task.complete()}
             for task, experiment in zip(tasks, request.experiments):
                 if task.key in done:
-                    replaced[task.key] = links.refresh(experiment, request.root)
+                    replaced[experiment.name] = links.refresh(experiment, request.root)
         except Interrupted:
             done = set()
         seconds = time.monotonic() - began
         return [
-            replace(
-                _outcome(task, task.key in done, journal, present, interruption.signal_number, seconds),
-                experiment=experiment.name,
-                replaced=replaced.get(task.key, []),
+            _outcome(
+                task,
+                task.key in done,
+                journal,
+                present,
+                interruption.signal_number,
+                seconds,
+                experiment.name,
+                replaced.get(experiment.name, []),
             )
             for task, experiment in zip(tasks, request.experiments)
         ]
@@ -216,6 +221,8 @@ def _outcome(
     present: set[str],
     signal_number: int | None,
     seconds: float,
+    experiment: str,
+    replaced: list[str],
 ) -> Outcome:
     exit_code, error, log = _verdict(task, complete, journal, signal_number)
     return Outcome(
@@ -228,6 +235,8 @@ def _outcome(
         metrics=task.artifact.metrics() if complete else {},
         error=error,
         log=log,
+        experiment=experiment,
+        replaced=replaced,
     )
 
 

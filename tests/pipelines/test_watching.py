@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -25,6 +26,14 @@ def shown(journal: Journal, terminal: bool) -> str:
     return file.getvalue()
 
 
+STARTED = {"event": "started", "task": "TrainEBM", "key": "a"}
+
+
+def progress(done: int, total: int, message: str) -> dict[str, Any]:
+    """An event of the journal, of the task that `STARTED` starts."""
+    return {**STARTED, "event": "progress", "done": done, "total": total, "message": message}
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "journal.jsonl")
@@ -43,21 +52,11 @@ def test_a_terminal_has_the_ending_and_its_cursor_back(journal: Journal) -> None
 def test_a_narrow_terminal_cuts_the_message_and_no_number() -> None:
     file = io.StringIO()
     view = Bars(Console(file=file, force_terminal=True, width=80))
-    view.show({"event": "started", "task": "TrainEBM", "key": "a"})
-    view.show(
-        {
-            "event": "progress",
-            "task": "TrainEBM",
-            "key": "a",
-            "done": 120,
-            "total": 3000,
-            "message": "E(real) " * 9,
-        }
-    )
+    view.show(STARTED)
+    view.show(progress(120, 3000, "E(real) " * 9))
     view.close()
-    last = [
-        line for line in re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", file.getvalue()).split("\r") if "120" in line
-    ][-1]
+    written = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", file.getvalue())
+    last = [line for line in written.split("\r") if "120" in line][-1]
     assert "120/3000" in last and "-:--:--" in last and "E(real)" in last and "…" in last
 
 
@@ -67,17 +66,9 @@ def test_lines_tell_the_time_left_at_the_pace_since_the_task_told_first(
     file, clock = io.StringIO(), iter([0.0, 10.0, 20.0, 40.0])
     monkeypatch.setattr(watching.time, "monotonic", lambda: next(clock))
     view = Lines(Console(file=file))
-    view.show({"event": "started", "task": "TrainEBM", "key": "a"})
+    view.show(STARTED)
     for done in (250, 300, 400):
-        event = {
-            "event": "progress",
-            "task": "TrainEBM",
-            "key": "a",
-            "done": done,
-            "total": 500,
-            "message": "gap 1",
-        }
-        view.show(event)
+        view.show(progress(done, 500, "gap 1"))
     assert file.getvalue().splitlines() == [
         "TrainEBM: started",
         "TrainEBM: 250/500 gap 1",
